@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The configuration: `[Section]` and `Key = value`, as in systemd and wg-quick.
+ * Every key stands once, in CONF_KEYS of conf_keys.h, from which the reader,
+ * its error sentences and the manual page are made.  The reader is init / line
+ * / finish, so that it can be fuzzed without files.
+ */
+#ifndef CONF_H
+#define CONF_H
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "proto/crypto.h"
+#include "proto/record.h"
+
+#define CONF_PREFIXES_MAX 64
+#define CONF_KEYS_MAX     4 /* cluster keys */
+#define CONF_PATH_MAX     256
+
+enum conf_role { CONF_SERVER = 1, CONF_CLIENT = 2 };
+
+struct conf_prefixes {
+	unsigned count;
+	struct prefix list[CONF_PREFIXES_MAX];
+};
+
+struct conf {
+	enum conf_role role;
+	char path[CONF_PATH_MAX];
+
+	/* [Server] */
+	uint16_t number;
+	uint8_t cluster_secret[KEY_SIZE]; /* from ClusterKeyFile */
+	struct operator_public operator;
+	bool listen_v4, listen_v6;
+	struct endpoint listen[2]; /* [0] IPv4, [1] IPv6; each with port */
+	uint16_t port;
+	char clients_file[CONF_PATH_MAX];
+	uint16_t keepalive_min, keepalive_max; /* s: what is granted to clients */
+	unsigned handshake_rate;        /* a second; above it a retry token is asked for */
+	unsigned handshake_prefix_rate; /* a second from one /24 or /56 */
+	unsigned flood_rate;            /* copies a second and client */
+	unsigned client_rate;           /* packets a second and client; 0 no limit */
+	unsigned active_sessions;       /* places for sessions with expanded keys */
+
+	/* [Client] */
+	uint8_t client_secret[KEY_SIZE];
+	uint8_t psk[KEY_SIZE];
+	unsigned cluster_key_count;
+	uint8_t cluster_keys[CONF_KEYS_MAX][KEY_SIZE]; /* newest first */
+	unsigned server_count;
+	struct endpoint servers[2]; /* in the order to try */
+	uint16_t keepalive; /* s; 0 none */
+	bool unlinkable;
+	enum aead aead; /* preferred */
+
+	/* [Tunnel] */
+	char device[16];
+	bool ethernet;            /* Payload = ethernet (client) */
+	char ethernet_device[16]; /* server: a TAP beside the TUN; empty: none */
+	struct conf_prefixes address;
+	struct conf_prefixes routes;   /* client: into the tunnel */
+	struct conf_prefixes networks; /* server: own networks that clients may reach */
+	bool broadcast;
+	bool copy_dscp;
+	bool clamp_mss;
+	unsigned mtu; /* most; 1280 … 1420 */
+
+	/* [Daemon] */
+	char name[32]; /* of the control socket */
+	char control_socket[CONF_PATH_MAX];
+	char state_directory[CONF_PATH_MAX];
+	char user[32];
+	unsigned workers;
+	enum crypto_backend backend;
+	enum log_level log_level;
+	bool no_uso; /* test knob: as on a kernel before 6.2 */
+};
+
+#define CONF_ERROR 512
+/*
+ * 0, or -EINVAL (-errno for a file that cannot be read) with a sentence in
+ * error: "server.conf:12: Port: 70000 is not a port (1 to 65535)".  The caller
+ * wipes and frees *conf after use: conf_wipe().
+ */
+int conf_load(struct conf *conf, const char *path, char error[CONF_ERROR]);
+void conf_wipe(struct conf *conf);
+
+/* For tests and fuzzing: the same from memory. */
+int conf_read_text(struct conf *conf, const char *path, const char *text, size_t len,
+		char error[CONF_ERROR]);
+/*
+ * Reload.  The name of the first key that differs and takes effect only at a
+ * start, or NULL; and the taking over of those that a reload may change.
+ */
+const char *conf_needs_restart(const struct conf *now, const struct conf *fresh);
+void conf_take_reload(struct conf *now, const struct conf *fresh);
+/*
+ * The manual's list of keys, one a line, with tabs between: section, key, role,
+ * flags, default, allowed, sentence.  docs/man/make-conf-man reads it.
+ */
+void conf_print_keys(void);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Every key of the configuration, once.  The reader (conf.c), the check of a
+ * value (conf_values.c), its error sentence, what a reload may change, and the
+ * manual page all come from this table.
+ *
+ * `allowed` is both data and text: it ends the sentence "X is not …", and a
+ * parser takes from it what it needs (conf_one_of the words, in the order of the
+ * member's values).
+ */
+#ifndef CONF_KEYS_H
+#define CONF_KEYS_H
+
+#include "conf.h"
+
+#define CONF_BOTH (CONF_SERVER | CONF_CLIENT)
+
+enum conf_flag {
+	CONF_LIST = 1,     /* values separated by commas; the key may be repeated */
+	CONF_REQUIRED = 2,
+	CONF_RELOAD = 4,   /* takes effect at a reload; every other key at a start */
+	CONF_SECRET = 8,   /* the value is never shown; a file with it must be private */
+	CONF_COMPUTED = 16 /* the default is described in the table, and made by conf.c */
+};
+
+struct conf_key;
+#define CONF_WHY 256
+/*
+ * Puts one value into conf, which it touches only on success.  0, or -EINVAL: with
+ * a sentence in why, or with why empty where "… is not <allowed>" says it all.
+ */
+typedef int conf_parser(const struct conf_key *key, struct conf *conf, const char *text,
+		char why[CONF_WHY]);
+
+struct conf_key {
+	const char *section, *name;
+	unsigned roles, flags;
+	conf_parser *parse;
+	size_t offset, size; /* of the member of struct conf */
+	long min, max;       /* of a number; max also of the length of a path */
+	const char *allowed;
+	const char *fallback; /* NULL: none */
+	const char *text;     /* for the manual */
+};
+
+#define CONF_TABLE_MAX 64
+extern const struct conf_key conf_keys[]; /* at most CONF_TABLE_MAX */
+extern const size_t conf_key_count;
+
+conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
+		conf_operator, conf_listen, conf_server, conf_prefix;
+
+/* A key from a file of its own, which must be private.  0, or -EINVAL and a sentence. */
+int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY]);
+
+/* what is the noun of the sentence: "70000 is not a port (1 to 65535)". */
+#define NUMBER(what, min, max) min, max, what " (" #min " to " #max ")"
+#define WORDS(words)           0, 0, "one of " words
+#define YES_NO                 WORDS("no, yes")
+#define PATH_OF(max)           0, max, "an absolute path of at most " #max " characters"
+#define TEXT(what)             0, 0, what
+#define A_KEY                  TEXT("a key (base64 of 32 bytes)")
+#define KEY_FILE               0, 255, "an absolute path of at most 255 characters"
+#define PREFIXES               TEXT("an address or a prefix, as 10.7.0.0/16 or fd07::/64")
+
+#define S CONF_SERVER /* short, so that the table stays a table */
+#define C CONF_CLIENT
+#define B CONF_BOTH
+
+/* X(section, key, roles, flags, parser, member, limits and allowed, default, sentence) */
+#define CONF_KEYS(X)                                                                               \
+	X("Server", "Number", S, CONF_REQUIRED, conf_number, number,                               \
+	  NUMBER("a server number", 1, 65535), NULL,                                               \
+	  "This server's number; no two servers of a cluster have the same.")                      \
+	X("Server", "ClusterKeyFile", S, CONF_REQUIRED, conf_key_file, cluster_secret,             \
+	  KEY_FILE, NULL,                                                                          \
+	  "File with the cluster's secret key, made by anyrelay genkey; mode 0600.")               \
+	X("Server", "OperatorKey", S, CONF_REQUIRED, conf_operator, operator,                      \
+	  TEXT("an operator's public key (base64 of 64 bytes)"), NULL,                             \
+	  "Public key of the operator, who signs the clients: anyrelay pubkey --operator.")        \
+	X("Server", "Port", S, 0, conf_number, port, NUMBER("a port", 1, 65535), "4444",           \
+	  "The UDP port on the anycast address.")                                                  \
+	X("Server", "Listen", S, CONF_LIST | CONF_REQUIRED, conf_listen, listen,                   \
+	  TEXT("an address, as 192.0.2.1 or 2001:db8::1"), NULL,                                   \
+	  "The anycast address: one IPv4 address, one IPv6 address, or one of each.")              \
+	X("Server", "Clients", S, CONF_RELOAD, conf_path, clients_file, PATH_OF(255),              \
+	  "/etc/anyrelay/clients",                                                                 \
+	  "File of the enrolled clients, written by anyrelay enroll.")                             \
+	X("Server", "KeepaliveMin", S, CONF_RELOAD, conf_number, keepalive_min,                    \
+	  NUMBER("a keep-alive in seconds", 10, 120), "10",                                        \
+	  "Shortest keep-alive interval that is granted to clients, in seconds.")                  \
+	X("Server", "KeepaliveMax", S, CONF_RELOAD, conf_number, keepalive_max,                    \
+	  NUMBER("a keep-alive in seconds", 10, 120), "120",                                       \
+	  "Longest keep-alive interval that is granted to clients, in seconds.")                   \
+	X("Server", "HandshakeRate", S, CONF_RELOAD, conf_number, handshake_rate,                  \
+	  NUMBER("a rate a second", 1, 1000000), "2000",                                           \
+	  "Handshakes a second above which a client must first prove its address.")                \
+	X("Server", "HandshakePrefixRate", S, CONF_RELOAD, conf_number, handshake_prefix_rate,     \
+	  NUMBER("a rate a second", 1, 1000000), "50",                                             \
+	  "Handshakes a second that one network (IPv4 /24, IPv6 /56) may make under load.")        \
+	X("Server", "FloodRate", S, CONF_RELOAD, conf_number, flood_rate,                          \
+	  NUMBER("a rate a second", 0, 10000000), "1000",                                          \
+	  "Copies a second that multicast, broadcast and flooding of one client may cause.")       \
+	X("Server", "ClientRate", S, CONF_RELOAD, conf_number, client_rate,                        \
+	  NUMBER("a rate a second", 0, 100000000), "0",                                            \
+	  "Packets a second that are taken from one client; 0 sets no limit.")                     \
+	X("Server", "ActiveSessions", S, 0, conf_number, active_sessions,                          \
+	  NUMBER("a number of sessions", 16, 16777216), "65536",                                   \
+	  "Sessions that can have their keys ready at the same time; more cost memory.")           \
+                                                                                                   \
+	X("Client", "PrivateKey", C, CONF_SECRET, conf_key_text, client_secret, A_KEY, NULL,       \
+	  "The client's secret key; the configuration file must then be private (0600).")          \
+	X("Client", "PrivateKeyFile", C, 0, conf_key_file, client_secret, KEY_FILE, NULL,          \
+	  "File with the client's secret key, in place of PrivateKey; mode 0600.")                 \
+	X("Client", "PresharedKey", C, CONF_SECRET, conf_key_text, psk, A_KEY, NULL,               \
+	  "The pre-shared key that anyrelay enroll printed.")                                      \
+	X("Client", "PresharedKeyFile", C, 0, conf_key_file, psk, KEY_FILE, NULL,                  \
+	  "File with the pre-shared key, in place of PresharedKey; mode 0600.")                    \
+	X("Client", "ClusterKeys", C, CONF_LIST | CONF_REQUIRED, conf_key_text, cluster_keys,      \
+	  A_KEY, NULL, "Public keys of the cluster, the newest first; at most 4.")                 \
+	X("Client", "Server", C, CONF_LIST | CONF_REQUIRED, conf_server, servers,                  \
+	  TEXT("an address with a port, as 192.0.2.1:4444 or [2001:db8::1]:4444"), NULL,           \
+	  "The cluster's anycast address; at most two, tried in this order. Without a port: 4444.")\
+	X("Client", "Keepalive", C, 0, conf_number, keepalive,                                     \
+	  0, 120, "a keep-alive in seconds (0, or 10 to 120)", "20",                               \
+	  "Send something after so many silent seconds, so that NAT keeps the mapping; 0: never.") \
+	X("Client", "Unlinkable", C, 0, conf_one_of, unlinkable, YES_NO, "no",                     \
+	  "Begin a new session at every change of network, so that observers cannot link the two.")\
+	X("Client", "Cipher", C, 0, conf_one_of, aead,                                             \
+	  WORDS("aes-256-gcm, chacha20-poly1305"), "aes-256-gcm",                                  \
+	  "The cipher to ask for; chacha20-poly1305 is faster on a CPU without AES.")              \
+                                                                                                   \
+	X("Tunnel", "Device", B, 0, conf_device, device,                                           \
+	  TEXT("a device name (1 to 15 of A-Z a-z 0-9 . _ -)"), "any0",                            \
+	  "Name of the tunnel device.")                                                            \
+	X("Tunnel", "Payload", C, 0, conf_one_of, ethernet, WORDS("ip, ethernet"), "ip",           \
+	  "What the device carries; ethernet makes it a TAP device and needs that right.")         \
+	X("Tunnel", "EthernetDevice", S, 0, conf_device, ethernet_device,                          \
+	  TEXT("a device name (1 to 15 of A-Z a-z 0-9 . _ -)"), NULL,                              \
+	  "Name of a TAP device beside the tunnel device, for Ethernet frames; none by default.")  \
+	X("Tunnel", "Address", B, CONF_LIST, conf_prefix, address, PREFIXES, NULL,                 \
+	  "Addresses of the device with their prefix lengths; on a server also the networks from " \
+	  "which clients get their addresses.")                                                    \
+	X("Tunnel", "Routes", C, CONF_LIST, conf_prefix, routes, PREFIXES, NULL,                   \
+	  "Networks to be reached through the tunnel, besides those of Address.")                  \
+	X("Tunnel", "Networks", S, CONF_LIST | CONF_RELOAD, conf_prefix, networks, PREFIXES, NULL, \
+	  "Networks behind this server that clients may reach.")                                   \
+	X("Tunnel", "Broadcast", B, CONF_RELOAD, conf_one_of, broadcast, YES_NO, "no",             \
+	  "Carry IPv4 broadcast; the client that sends it needs that right.")                      \
+	X("Tunnel", "CopyDSCP", B, CONF_RELOAD, conf_one_of, copy_dscp, YES_NO, "no",              \
+	  "Copy the DSCP of the packet inside to the packet outside, where observers see it.")     \
+	X("Tunnel", "ClampMSS", B, CONF_RELOAD, conf_one_of, clamp_mss, YES_NO, "yes",             \
+	  "Lower the MSS of TCP connections to what the tunnel carries.")                          \
+	X("Tunnel", "MTU", B, 0, conf_number, mtu, NUMBER("an MTU in bytes", 1280, 1420), "1420",  \
+	  "Largest packet inside the tunnel; the path may allow less, which is found out.")        \
+                                                                                                   \
+	X("Daemon", "Name", B, CONF_COMPUTED, conf_name, name,                                     \
+	  TEXT("a name (1 to 31 of A-Z a-z 0-9 . _ -)"), "server or client",                       \
+	  "Name of this daemon, for its control socket.")                                          \
+	X("Daemon", "ControlSocket", B, CONF_COMPUTED, conf_path, control_socket, PATH_OF(107),    \
+	  "/run/anyrelay/NAME.sock", "Socket that the tool anyrelay talks to.")                    \
+	X("Daemon", "StateDirectory", B, 0, conf_path, state_directory, PATH_OF(223),              \
+	  "/var/lib/anyrelay", "Directory for what must be kept over a restart.")                  \
+	X("Daemon", "User", B, 0, conf_name, user,                                                 \
+	  TEXT("a user name (1 to 31 of A-Z a-z 0-9 . _ -)"), "anyrelay",                          \
+	  "User to become after setting up.")                                                      \
+	X("Daemon", "Workers", B, 0, conf_number, workers,                                         \
+	  NUMBER("a number of threads", 1, 64), "1",                                               \
+	  "Threads that carry packets, each with a CPU of its own if there are as many.")          \
+	X("Daemon", "CryptoBackend", B, 0, conf_one_of, backend,                                   \
+	  WORDS("auto, openssl, ipsec-mb"), "auto",                                                \
+	  "Library that encrypts packets; auto takes the fastest for this CPU.")                   \
+	X("Daemon", "LogLevel", B, CONF_RELOAD, conf_one_of, log_level,                            \
+	  WORDS("error, warning, notice, info, debug"), "info",                                    \
+	  "Least important messages that are still written.")                                      \
+	X("Daemon", "TestNoUSO", B, 0, conf_one_of, no_uso, YES_NO, "no",                          \
+	  "For tests: do without UDP segmentation offload, as on a kernel before 6.2.")
+
+#endif

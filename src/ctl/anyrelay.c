@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* The tool's main(): finds the command in the table, reads its options, runs it. */
+#include "ctl/ctl.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+static const struct command {
+	const char *name;
+	command_run *run;
+	const char *options;  /* short names of the options it takes, see `all` */
+	const char *argument; /* what its argument is called, or NULL */
+	const char *usage, *help;
+} commands[] = {
+	{"genkey", cmd_genkey, "Oj", NULL, "[--operator] [--json]",
+	 "make a secret key, of a client or cluster or of the operator"},
+	{"pubkey", cmd_pubkey, "Oj", NULL, "[--operator] [--json] < secret",
+	 "print the public key of a secret key"},
+	{"enroll", cmd_enroll, "ckpaPrsoj", "NAME",
+	 "NAME [-c FILE] [--operator-key FILE] [--public-key KEY]\n"
+	 "           [--address A,...] [--prefix P,...] [--right R,...] [--server HOST:PORT,...]\n"
+	 "           [--output FILE] [--json]",
+	 "enrol a client and print its configuration"},
+	{"revoke", cmd_revoke, "ckj", "NAME", "NAME [-c FILE] [--operator-key FILE] [--json]",
+	 "remove a client for ever"},
+	{"clients", cmd_clients, "cj", NULL, "[-c FILE] [--json]", "list the enrolled clients"},
+	{"status", cmd_status, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "what the daemon is doing, its counters and drops"},
+	{"sessions", cmd_sessions, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "the sessions of a server"},
+	{"reload", cmd_reload, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "have the daemon read its configuration and clients again"},
+};
+
+static const struct option all[] = {
+	{"conf", required_argument, NULL, 'c'},
+	{"operator-key", required_argument, NULL, 'k'},
+	{"public-key", required_argument, NULL, 'p'},
+	{"address", required_argument, NULL, 'a'},
+	{"prefix", required_argument, NULL, 'P'},
+	{"right", required_argument, NULL, 'r'},
+	{"server", required_argument, NULL, 's'},
+	{"output", required_argument, NULL, 'o'},
+	{"socket", required_argument, NULL, 'S'},
+	{"name", required_argument, NULL, 'n'},
+	{"operator", no_argument, NULL, 'O'},
+	{"json", no_argument, NULL, 'j'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+int failed(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	fputs("anyrelay: ", stderr);
+	vfprintf(stderr, format, list);
+	fputc('\n', stderr);
+	va_end(list);
+	return EXIT_FAILED;
+}
+
+int print_json(json_t *object)
+{
+	if (!object || json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)))
+		return failed("The answer cannot be printed as JSON: out of memory, or no output.");
+	putchar('\n');
+	json_decref(object);
+	return EXIT_OK;
+}
+
+static void print_command(FILE *to, const struct command *c)
+{
+	fprintf(to, "  anyrelay %s %s\n           %s\n", c->name, c->usage, c->help);
+}
+
+static int print_help(FILE *to, int code)
+{
+	fputs("Usage:\n", to);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		print_command(to, &commands[i]);
+	fputs("\nanyrelay(8) says more.\n", to);
+	return code;
+}
+
+static int usage(const struct command *c)
+{
+	fputs("Usage:\n", stderr);
+	print_command(stderr, c);
+	return EXIT_USAGE;
+}
+
+static void set_option(struct options *o, int option, const char *value)
+{
+	switch (option) {
+	case 'c': o->conf = value; break;
+	case 'k': o->operator_key = value; break;
+	case 'p': o->public_key = value; break;
+	case 'a': o->addresses = value; break;
+	case 'P': o->prefixes = value; break;
+	case 'r': o->rights = value; break;
+	case 's': o->servers = value; break;
+	case 'o': o->output = value; break;
+	case 'S': o->socket = value; break;
+	case 'n': o->name = value; break;
+	case 'O': o->operator = true; break;
+	case 'j': o->json = true; break;
+	}
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+	struct options o = {0};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:o:h", all, NULL)) != -1) {
+		if (option == 'h') {
+			print_command(stdout, c);
+			return EXIT_OK;
+		}
+		if (!strchr(c->options, option)) {
+			if (option != '?')
+				fprintf(stderr, "anyrelay %s: this option belongs to another "
+						"command.\n", c->name);
+			return usage(c);
+		}
+		set_option(&o, option, optarg);
+	}
+	if (argc - optind != (c->argument != NULL)) {
+		if (c->argument && argc == optind)
+			fprintf(stderr, "anyrelay %s: %s is missing.\n", c->name, c->argument);
+		else
+			fprintf(stderr, "anyrelay %s: there is an argument too many: %s\n", c->name,
+					argv[optind + (c->argument != NULL)]);
+		return usage(c);
+	}
+	o.argument = argv[optind];
+	return c->run(&o);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return print_help(stderr, EXIT_USAGE);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return print_help(stdout, EXIT_OK);
+	if (!strcmp(argv[1], "--version")) {
+		puts("anyrelay " ANYRELAY_VERSION);
+		return EXIT_OK;
+	}
+	int rc = crypto_init(CRYPTO_OPENSSL);
+	if (rc)
+		return failed("The cryptographic library does not start: %s.", strerror(-rc));
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(argv[1], commands[i].name)) {
+			int code = run(&commands[i], argc - 1, argv + 1);
+			if (fflush(stdout) || ferror(stdout))
+				return failed("The output could not be written.");
+			return code;
+		}
+	}
+	fprintf(stderr, "anyrelay: there is no command %s.\n", argv[1]);
+	return print_help(stderr, EXIT_USAGE);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* status, sessions and reload: one question to the daemon, its answer rendered. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The parsed answer and its text (to be freed), or NULL: then a sentence has been printed. */
+static json_t *ask(const struct options *o, const char *line, char **text)
+{
+	char path[CONF_PATH_MAX], error[CONF_ERROR];
+	json_error_t where;
+
+	if (control_socket_path(o, path))
+		return NULL;
+	if (control_ask(path, line, text, error)) {
+		failed("%s", error);
+		return NULL;
+	}
+	json_t *answer = json_loads(*text, JSON_REJECT_DUPLICATES, &where);
+	const char *refused = json_string_value(json_object_get(answer, "error"));
+	if (!json_is_object(answer))
+		failed("The daemon at %s did not answer with a JSON object; is it of another version?",
+				path);
+	else if (refused)
+		failed("%s", refused);
+	else
+		return answer;
+	json_decref(answer);
+	free(*text);
+	return NULL;
+}
+
+static int show(const struct options *o, const char *line, void (*render)(json_t *))
+{
+	char *text;
+	json_t *answer = ask(o, line, &text);
+
+	if (!answer)
+		return EXIT_FAILED;
+	if (o->json)
+		fputs(text, stdout);
+	else
+		render(answer);
+	json_decref(answer);
+	free(text);
+	return EXIT_OK;
+}
+
+int cmd_status(const struct options *o)
+{
+	return show(o, "status", render_status);
+}
+
+int cmd_sessions(const struct options *o)
+{
+	return show(o, "sessions", render_sessions);
+}
+
+static void render_reload(json_t *answer)
+{
+	const char *note = json_string_value(json_object_get(answer, "note"));
+
+	puts(note ? note : "The daemon has read its configuration again.");
+}
+
+int cmd_reload(const struct options *o)
+{
+	return show(o, "reload", render_reload);
+}

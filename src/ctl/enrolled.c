@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+#include "ctl/enrolled.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base64.h"
+#include "base/util.h"
+#include "conf_keys.h"
+
+#define CONF_DEFAULT         "/etc/anyrelay/server.conf"
+#define OPERATOR_KEY_DEFAULT "/etc/anyrelay/operator.key"
+
+static int visit(void *arg, const struct record *r, char *error, size_t error_size)
+{
+	struct enrolled *e = arg;
+
+	/* Indexes mostly rise in the file: only one that may be there already is looked for. */
+	for (size_t i = 0; r->index <= e->highest && i < e->count; i++) {
+		if (e->records[i].index != r->index)
+			continue;
+		if (r->version > e->records[i].version)
+			e->records[i] = *r;
+		return 0;
+	}
+	if (e->count == e->room) {
+		size_t room = e->room ? 2 * e->room : 64;
+		struct record *more = reallocarray(e->records, room, sizeof *more);
+		if (!more) {
+			snprintf(error, error_size, "not enough memory for so many clients");
+			return -ENOMEM;
+		}
+		e->records = more;
+		e->room = room;
+	}
+	e->records[e->count++] = *r;
+	e->highest = MAX(e->highest, r->index);
+	return 0;
+}
+
+static int read_operator_key(struct enrolled *e, const struct options *o)
+{
+	const char *path = o->operator_key ? o->operator_key : OPERATOR_KEY_DEFAULT;
+	uint8_t seed[KEY_SIZE];
+	char why[CONF_WHY];
+
+	if (conf_secret_file(path, seed, why))
+		return failed("The operator's key is needed: %s.", why);
+	operator_key_from_seed(&e->op, seed);
+	wipe(seed, sizeof seed);
+	if (memcmp(e->op.sign_public, e->conf.operator.sign, KEY_SIZE) ||
+			memcmp(e->op.seal_public, e->conf.operator.seal, KEY_SIZE))
+		return failed("%s is not the key whose public key is OperatorKey in %s; the server "
+				"would refuse what it signs.", path, e->conf.path);
+	return EXIT_OK;
+}
+
+static int read_all(struct enrolled *e, const struct options *o, bool writing)
+{
+	char error[CONF_ERROR];
+
+	if (conf_load(&e->conf, o->conf ? o->conf : CONF_DEFAULT, error))
+		return failed("%s", error);
+	if (e->conf.role != CONF_SERVER)
+		return failed("%s is the configuration of a client; clients are enrolled with that of "
+				"a server.", e->conf.path);
+	if (record_seal_key(e->conf.cluster_secret, e->conf.operator.seal, e->seal_key))
+		return failed("%s: OperatorKey is not a usable public key.", e->conf.path);
+	if (writing) {
+		int code = read_operator_key(e, o);
+		if (code)
+			return code;
+		e->lock = clients_file_lock(e->conf.clients_file, error);
+		if (e->lock < 0)
+			return failed("%s", error);
+	}
+	if (clients_file_read(e->conf.clients_file, &e->conf.operator, e->seal_key, visit, e, error))
+		return failed("%s", error);
+	return EXIT_OK;
+}
+
+int enrolled_open(struct enrolled *e, const struct options *o, bool writing)
+{
+	memset(e, 0, sizeof *e);
+	e->lock = -1;
+	int code = read_all(e, o, writing);
+	if (code)
+		enrolled_close(e);
+	return code;
+}
+
+void enrolled_close(struct enrolled *e)
+{
+	if (e->lock >= 0)
+		clients_file_unlock(e->lock);
+	if (e->records)
+		wipe(e->records, e->room * sizeof *e->records);
+	free(e->records);
+	wipe(e, sizeof *e);
+}
+
+struct record *enrolled_find(const struct enrolled *e, const char *name)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		if (!e->records[i].removed && !strcmp(e->records[i].name, name))
+			return &e->records[i];
+	}
+	return NULL;
+}
+
+int enrolled_put(const struct enrolled *e, const struct record *r)
+{
+	uint8_t bytes[RECORD_MAX];
+	char error[CLIENTS_ERROR];
+
+	size_t len = record_write(bytes, r, &e->op, e->seal_key);
+	if (!len)
+		return failed("The client's record breaks a limit: a name of 1 to %d letters, digits "
+				"and . _ -, at most %d addresses and prefixes.", RECORD_NAME_MAX,
+				RECORD_PREFIXES_MAX);
+	if (clients_file_put(e->conf.clients_file, bytes, len, r->name, error))
+		return failed("%s", error);
+	return EXIT_OK;
+}
+
+bool enrolled_reload(const struct enrolled *e)
+{
+	char error[CONF_ERROR], *text = NULL;
+
+	int rc = control_ask(e->conf.control_socket, "reload", &text, error);
+	if (rc) {
+		fprintf(stderr, "No server answers at %s: have the server read its clients again, with "
+				"anyrelay reload or systemctl reload.\n", e->conf.control_socket);
+		return false;
+	}
+	json_t *answer = json_loads(text, 0, NULL);
+	const char *refused = json_string_value(json_object_get(answer, "error"));
+	bool ok = json_is_object(answer) && !refused;
+	if (ok)
+		fprintf(stderr, "The server has read its clients again.\n");
+	else
+		fprintf(stderr, "The server has NOT read its clients again: %s\n",
+				refused ? refused : "its answer is not a JSON object");
+	json_decref(answer);
+	free(text);
+	return ok;
+}
+
+json_t *enrolled_json(const struct record *r)
+{
+	static const struct {
+		unsigned bit;
+		const char *key;
+	} all_rights[] = {
+#define X(name, bit_, key_, text) {RIGHT_##name, key_},
+		CLIENT_RIGHTS(X)
+#undef X
+	};
+	char key[BASE64_SIZE(KEY_SIZE)], prefix[PREFIX_TEXT];
+	json_t *prefixes = json_array(), *rights = json_array();
+
+	for (unsigned i = 0; i < r->prefix_count; i++)
+		json_array_append_new(prefixes,
+				json_string(prefix_format(&r->prefixes[i], prefix)));
+	for (size_t i = 0; i < ARRAY_SIZE(all_rights); i++) {
+		if (r->rights & all_rights[i].bit)
+			json_array_append_new(rights, json_string(all_rights[i].key));
+	}
+	return json_pack("{s:s, s:I, s:I, s:b, s:s, s:o, s:o}", "name", r->name, "index",
+			(json_int_t)r->index, "version", (json_int_t)r->version, "removed", r->removed,
+			"public_key", base64_encode(key, r->public, KEY_SIZE), "prefixes", prefixes,
+			"rights", rights);
+}

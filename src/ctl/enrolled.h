@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * What enroll, revoke and clients work on: the server's configuration, the
+ * operator's key, and all records of the clients file in memory.
+ */
+#ifndef CTL_ENROLLED_H
+#define CTL_ENROLLED_H
+
+#include "cluster/clients_file.h"
+#include "ctl/ctl.h"
+
+struct enrolled {
+	struct conf conf;
+	struct operator_key op; /* only after enrolled_open() for writing */
+	uint8_t seal_key[KEY_SIZE];
+	int lock; /* of the clients file, or -1 */
+	uint32_t highest; /* index ever given, 0: none */
+	size_t count, room;
+	struct record *records; /* tombstones too; one an index */
+};
+
+/* Reads all of it; for writing also the operator's key, under the file's lock.  An exit code. */
+int enrolled_open(struct enrolled *e, const struct options *o, bool writing);
+void enrolled_close(struct enrolled *e);
+/* The client of this name that is not removed, or NULL. */
+struct record *enrolled_find(const struct enrolled *e, const char *name);
+/* Signs r and puts it into the file.  An exit code. */
+int enrolled_put(const struct enrolled *e, const struct record *r);
+/* Has the server read its clients again if it runs here, and says on stderr what came of it. */
+bool enrolled_reload(const struct enrolled *e);
+/* The record as JSON, without its secret. */
+json_t *enrolled_json(const struct record *r);
+
+#endif

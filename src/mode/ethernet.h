@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Ethernet payload: the server is a learning switch whose ports are the clients
+ * with the right `ethernet`, and its own TAP.  A MAC address is learnt from the
+ * source of frames; while it is alive it cannot be taken over by another port,
+ * and one client has at most 16.  Frames to unknown addresses, broadcast and
+ * multicast go to all ports but the one they came from, within a budget.
+ */
+#ifndef MODE_ETHERNET_H
+#define MODE_ETHERNET_H
+
+#include "path/path.h"
+
+#define ETHERNET_MACS 8192 /* places in the table */
+
+struct ethernet *ethernet_new(void);
+void ethernet_free(struct ethernet *e);
+
+/* A frame from a client (origin) or from the server's TAP (NULL). */
+void ethernet_frame(struct worker *w, struct client *origin, uint8_t *frame, size_t len);
+/* Client: to the cluster. */
+void ethernet_frame_to_server(struct worker *w, uint8_t *frame, size_t len);
+
+/* ---- the table, on its own for tests ---- */
+enum mac_verdict { MAC_LEARNT, MAC_REFUSED };
+/* port: a client's index, or 0 for the TAP.  now: boot time. */
+enum mac_verdict mac_learn(struct ethernet *e, const uint8_t mac[6], uint32_t port, ticks now);
+/* The port it is behind; false: not known. */
+bool mac_find(struct ethernet *e, const uint8_t mac[6], ticks now, uint32_t *port);
+
+#endif

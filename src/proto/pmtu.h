@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Path MTU discovery at the client, for one direction, after RFC 8899: probes
+ * of outer size n are sent (up) or asked for (down); what comes back proves n.
+ * ICMP is never believed, it only makes the search begin again.  Results are
+ * kept for each server heard in the last 10 minutes, and the smallest counts:
+ * the next packet may go to any of them.
+ */
+#ifndef PROTO_PMTU_H
+#define PROTO_PMTU_H
+
+#include "proto/wire.h"
+
+#define PMTU_BASE    1280
+#define PMTU_FIRST   1500
+#define PMTU_STEP    8   /* search ends when the gap is smaller */
+#define PMTU_LOSSES  3
+#define PMTU_SENDERS 16
+
+struct pmtu_path {
+	uint8_t sender[SENDER_SIZE];
+	uint16_t proven; /* largest size that came through; PMTU_BASE at first */
+	ticks heard;     /* boot time */
+};
+
+struct pmtu {
+	struct pmtu_path path[PMTU_SENDERS];
+	unsigned count;
+	uint16_t low, high; /* search: low is taken to work, high + 1 not to */
+	uint16_t size;      /* being tried; 0: search is over */
+	uint8_t losses;
+	bool begun;         /* the present size has been sent at least once */
+	uint32_t id;        /* of the last probe */
+	ticks next;         /* boot time of the next step */
+};
+
+void pmtu_begin(struct pmtu *p, ticks now);
+/* From 1500 again, keeping what is proven meanwhile: new path, new server, ICMP, every 10 minutes. */
+void pmtu_restart(struct pmtu *p, ticks now);
+/* A packet from this sender.  True if it is a new one (the search has begun again). */
+bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now);
+/* Time for a probe: its size and id, or 0. */
+uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id);
+/* Probe id of this size came through to or from sender. */
+void pmtu_proven(struct pmtu *p, const uint8_t sender[SENDER_SIZE], uint16_t size, uint32_t id,
+		ticks now);
+/* What may be sent now. */
+uint16_t pmtu_value(const struct pmtu *p, ticks now);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The server's side of the protocol: any packet of any session, from the epoch
+ * key and the client directory alone (PROTOCOL.md, "Acceptance").  No
+ * descriptors and no clock: packets and time come in, packets go out through
+ * struct output.
+ *
+ * Threads.  server_open() and server_seal() run in any number of workers and
+ * take no lock; what they read is replaced whole and freed only after every
+ * worker has passed a quiescent state (RCU).  Everything that changes a table
+ * (first packet of a session, HELLO, eviction, reload) takes server->lock.
+ */
+#ifndef PROTO_SERVER_H
+#define PROTO_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "proto/directory.h"
+#include "proto/drop.h"
+#include "proto/epoch.h"
+#include "proto/handshake.h"
+#include "proto/replay.h"
+#include "proto/session.h"
+
+#define SERVER_CLUSTER_KEYS    2
+#define CLIENT_SESSIONS_MAX    4   /* active ones of one client; the least used one gives way */
+#define LIMITER_SLOTS          4096
+
+/* Where the core's packets go.  packet is borrowed for the call. */
+struct output {
+	void (*send)(struct output *out, const struct endpoint *to, const uint8_t *packet,
+			size_t len);
+};
+
+/* What a HELLO told of a client.  Never changed once published, replaced whole. */
+struct session_record {
+	uint8_t sid[SID_SIZE];
+	uint64_t full_t, epoch; /* version: (full T, epoch, number), from the HELLO */
+	uint32_t number;
+	struct endpoint endpoint;
+	uint8_t kid, aead;
+	uint16_t down_mtu, keepalive;
+	uint8_t group_count, mac_count;
+	uint8_t hold;    /* s until the endpoint may move again: 1, doubling to 30 */
+	ticks moved;     /* boot time of the last move */
+	ticks since;     /* cluster time of the session's first HELLO */
+	uint8_t data[];  /* groups, 16 bytes each; then MACs, 6 bytes each */
+};
+
+/*
+ * An active session: one with expanded keys.  Made by the first packet that is
+ * accepted, forgotten 5 s after the last: an idle session costs nothing.
+ */
+struct active {
+	_Atomic(struct active *) next; /* in its hash chain */
+	struct active *sibling;        /* of the same client; under the lock */
+	_Atomic(struct client *) client; /* another object after a reload */
+	uint8_t sid[SID_SIZE];
+	uint8_t kid, aead;
+	uint64_t epoch;
+	ticks end;                /* cluster time */
+	ticks first_seen;         /* boot time */
+	_Atomic ticks last_used;  /* boot time, either direction */
+	_Atomic int16_t off;      /* calibrated delay in 1/16 s (C20) */
+	_Atomic bool calibrated;
+	_Atomic bool has_tx;
+	ticks probe_window;       /* PROBE budget; under the lock */
+	uint8_t probes;
+	uint8_t s[KEY_SIZE];
+	struct rx_key rx;
+	struct tx_key tx;
+	struct replay seen;
+};
+
+/* X(name, key, text): things that happen, beside drops. */
+#define SERVER_EVENTS(X)                                                                           \
+	X(HANDSHAKES, "handshakes", "handshakes answered")                                         \
+	X(RETRIES, "retries", "retry tokens sent")                                                 \
+	X(SESSIONS, "sessions", "sessions confirmed by a HELLO")                                   \
+	X(FIRST_SIGHTS, "first_sights", "sessions first seen here, keys derived")                  \
+	X(EVICTIONS, "evictions", "idle sessions whose keys were forgotten")                       \
+	X(HINTS, "hints", "hints sent")                                                            \
+	X(PATH_CHALLENGES, "path_challenges", "challenges to a new address")                       \
+	X(TIME_CHALLENGES, "time_challenges", "challenges because of a packet's age")              \
+	X(MOVES, "moves", "endpoints moved")                                                       \
+	X(PROBES, "probes", "path MTU probes sent")
+enum server_event {
+#define X(name, key, text) SERVER_##name,
+	SERVER_EVENTS(X)
+#undef X
+	SERVER_EVENT_COUNT
+};
+const char *server_event_key(enum server_event e);
+
+/* Called, under the lock, when a client's record has changed; either may be NULL. */
+typedef void record_changed(void *arg, struct client *client, const struct session_record *old,
+		const struct session_record *now);
+
+struct server_options {
+	uint16_t number;          /* of this server */
+	uint8_t boot_random[3];
+	unsigned active_sessions; /* places */
+	unsigned handshake_rate, handshake_prefix_rate;
+	uint16_t keepalive_min, keepalive_max;
+	unsigned cluster_key_count;
+	uint8_t cluster_secrets[SERVER_CLUSTER_KEYS][KEY_SIZE];
+	uint8_t start[KEY_SIZE];  /* secret of the first lineage */
+	uint64_t lineage_id;
+	struct key_limits limits;
+	record_changed *record_changed;
+	void *record_changed_arg;
+};
+
+struct cluster_key {
+	struct key_pair pair;
+	uint8_t id, mac_key[KEY_SIZE];
+};
+
+/* A token bucket of a hashed table: whom it counts is not stored, so it costs nothing to attack. */
+struct limiter {
+	_Atomic uint64_t slot[LIMITER_SLOTS];
+};
+
+struct active_table;
+struct retired;
+struct server {
+	_Atomic(struct directory *) directory;
+	_Atomic(struct keyring *) keyring;
+	struct active_table *active;
+	uint8_t sender[SENDER_SIZE];
+	ticks start; /* cluster time: older packets are refused */
+	struct cluster_key cluster[SERVER_CLUSTER_KEYS];
+	unsigned cluster_count;
+	unsigned handshake_rate, handshake_prefix_rate;
+	uint16_t keepalive_min, keepalive_max;
+	struct key_limits limits;
+	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
+	struct limiter challenges, handshakes, hints;
+	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
+	_Atomic uint64_t hint_second;
+	record_changed *record_changed;
+	void *record_changed_arg;
+	pthread_mutex_t lock;
+	struct retired *retired; /* under the lock: to be freed after a grace period */
+	struct active *gone;     /* likewise */
+	size_t sweep;
+	size_t record_count;
+	_Atomic uint64_t events[SERVER_EVENT_COUNT];
+};
+
+/* 0 or -ENOMEM.  The options are borrowed; the caller wipes them. */
+int server_init(struct server *s, const struct server_options *o, const struct instant *now);
+void server_free(struct server *s);
+/* Puts a new directory in place (owned from now on) and retires the old one. */
+void server_set_directory(struct server *s, struct directory *d);
+
+/* ---- packet path ---- */
+
+/* A datagram from the network; data is writable and borrowed. */
+struct datagram {
+	uint8_t *data;
+	size_t len;
+	const struct endpoint *from;
+};
+
+/* A packet that was accepted. */
+struct opened {
+	struct active *active;
+	struct client *client;
+	uint8_t *plain;
+	size_t len;
+	bool proven; /* it came from the endpoint on record */
+};
+
+/*
+ * Any datagram.  DROP_NONE and *o with a plaintext that is not control: the
+ * caller's to deliver.  Otherwise the reason it ends here; DROP_NONE with
+ * o->len = 0: handled (control, handshake, keep-alive).  The plaintext goes to
+ * `to`, with room for d->len - PACKET_OVERHEAD bytes; it may be d->data + HEADER_SIZE.
+ */
+enum drop server_open(struct server *s, const struct instant *now, const struct datagram *d,
+		uint8_t *to, struct output *out, struct opened *o);
+
+/* Where and how to send to a client now: its record, and the sending state of that session. */
+struct downstream {
+	const struct session_record *record;
+	struct active *active;
+};
+enum drop server_downstream(struct server *s, const struct instant *now, struct client *c,
+		struct downstream *down);
+
+/* ---- from time to time ---- */
+
+/*
+ * Epoch steps, eviction, ends of sessions, freeing what was retired.  Call it
+ * each second or so from one thread; waits for other workers when there is
+ * something to free.
+ */
+void server_tick(struct server *s, const struct instant *now);
+/* Frees p with `destroy` (NULL: free) after a grace period.  Under the lock. */
+void server_retire(struct server *s, void *p, void (*destroy)(void *p));
+
+struct server_counts {
+	size_t clients, records, active, capacity;
+	uint64_t epoch;
+	uint8_t kid;
+};
+void server_count(struct server *s, struct server_counts *c);
+
+static inline const uint8_t *record_group(const struct session_record *r, unsigned i)
+{
+	return r->data + 16 * i;
+}
+static inline const uint8_t *record_mac(const struct session_record *r, unsigned i)
+{
+	return r->data + 16 * r->group_count + MAC_ADDR_SIZE * i;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Between the server's own files: server.c (packet path), server_handshake.c,
+ * server_path.c (control messages: where a client is) and server_state.c
+ * (tables, epochs, eviction).
+ */
+#ifndef PROTO_SERVER_INTERNAL_H
+#define PROTO_SERVER_INTERNAL_H
+
+#include "proto/active.h"
+#include "proto/server.h"
+
+/* A data packet that has been opened. */
+struct arrival {
+	const struct datagram *d;
+	uint64_t full_t;
+	int64_t age; /* 1/16 s */
+	uint32_t number;
+	uint8_t *plain;
+	size_t len;
+};
+
+static inline void server_event(struct server *s, enum server_event e)
+{
+	atomic_fetch_add_explicit(&s->events[e], 1, memory_order_relaxed);
+}
+
+/* At most `most` a window for this hash. */
+bool limiter_pass(struct limiter *l, uint64_t hash, uint32_t window, uint32_t most);
+/* The same for everybody together. */
+bool limiter_pass_all(_Atomic uint64_t *slot, uint32_t window, uint32_t most);
+uint64_t server_hash(const struct server *s, const void *p, size_t n);
+
+/* message 1 */
+enum drop server_handshake(struct server *s, const struct instant *now, const struct datagram *d,
+		struct output *out);
+
+/* control message in an accepted packet */
+enum drop server_control(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out);
+/* a HELLO of kind TIME: exempt from the age test, so it comes before acceptance */
+enum drop server_time_hello(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out);
+bool is_time_hello(const uint8_t *plain, size_t len);
+/* an accepted packet from an address that is not the endpoint on record */
+void server_unproven(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, const struct session_record *record, struct output *out);
+/* a packet whose tag is right and whose age is not; s_key is S */
+void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
+		const struct epoch_keys *k, const uint8_t sid[SID_SIZE], enum aead aead,
+		const uint8_t s_key[KEY_SIZE], const struct arrival *p, struct output *out);
+
+/* The epoch keys of an active session, while they live. */
+const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch);
+/* Makes the sending state if it is not there yet. */
+void server_need_tx(struct server *s, const struct instant *now, struct active *a);
+
+struct sighting {
+	const struct epoch_keys *keys;
+	struct client *client;
+	uint8_t sid[SID_SIZE];
+	enum aead aead;
+	uint8_t s[KEY_SIZE];
+};
+/*
+ * The active session for a sighting: the one in the table, or a new one.  NULL:
+ * no place.  Takes the lock.
+ */
+struct active *server_activate(struct server *s, const struct instant *now,
+		const struct sighting *g);
+
+#endif

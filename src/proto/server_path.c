@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Where a client is: challenges, HELLOs and path MTU probes (PROTOCOL.md,
+ * "Where the client is" and "Path MTU").
+ *
+ * An endpoint moves only by a cookie, which any server can check, to the
+ * address that the cookie proves, whatever the source of the HELLO was: to
+ * insist on the source would let an attacker's racing copy block a real move.
+ * No reply is larger than what caused it, except a probe, which only ever goes
+ * to a proven endpoint and is counted.
+ */
+#include "proto/server_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CHALLENGE_WINDOW TICKS_MS(100) /* one a window and session */
+#define SILENT_START     TICKS_MS(100) /* no challenge while the first HELLO may be on its way */
+#define PROBES_A_SECOND  4
+#define PROBE_SIZE_MAX   1500
+#define HOLD_MAX         30 /* s */
+#define TIME_AGE_MIN     -32
+#define TIME_AGE_MAX     480 /* 1/16 s */
+
+/* Seals plain, which has HEADER_SIZE bytes of room before it and TAG_SIZE after, and sends it. */
+static void reply(struct server *s, const struct instant *now, struct tx_key *tx,
+		const struct endpoint *to, uint8_t *plain, size_t len, struct output *out)
+{
+	struct tx_run run = {0};
+	uint32_t number;
+
+	if (!tx_number(&run, tx, 1, &s->limits, &number))
+		return;
+	tx_count(tx, len, 1);
+	len = tx_seal(tx, (uint16_t)time_16th(now->cluster), number, plain, len, plain - HEADER_SIZE);
+	out->send(out, to, plain - HEADER_SIZE, len);
+}
+
+struct reply_room {
+	uint8_t header[HEADER_SIZE];
+	uint8_t plain[64];
+	uint8_t tag[TAG_SIZE];
+};
+
+static void challenge(struct server *s, const struct instant *now, const struct epoch_keys *k,
+		const uint8_t sid[SID_SIZE], enum path_kind kind, struct tx_key *tx,
+		const struct arrival *p, struct output *out)
+{
+	struct challenge c = {.kind = (uint8_t)kind, .address = *p->d->from, .time = now->cluster};
+	struct reply_room room;
+	uint32_t window = (uint32_t)(now->boot / CHALLENGE_WINDOW);
+
+	if (p->d->len < CHALLENGE_SIZE + PACKET_OVERHEAD ||
+			!limiter_pass(&s->challenges, server_hash(s, sid, SID_SIZE), window, 1))
+		return;
+	cookie_make(k, c.kind, sid, &c.address, now->cluster, c.cookie);
+	server_event(s, kind == KIND_TIME ? SERVER_TIME_CHALLENGES : SERVER_PATH_CHALLENGES);
+	reply(s, now, tx, p->d->from, room.plain, challenge_write(room.plain, &c), out);
+}
+
+void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
+		const struct epoch_keys *k, const uint8_t sid[SID_SIZE], enum aead aead,
+		const uint8_t s_key[KEY_SIZE], const struct arrival *p, struct output *out)
+{
+	struct tx_key tx;
+
+	if (!k)
+		return;
+	if (a && a->aead == aead) {
+		server_need_tx(s, now, a);
+		challenge(s, now, k, sid, KIND_TIME, &a->tx, p, out);
+		return;
+	}
+	/*
+	 * The packet may be a replay, so no table may change.  A sending state for
+	 * this one packet is safe all the same: it takes its number from the line,
+	 * which moves on 4 million times a second, and the limiter lets one pass.
+	 */
+	tx_key_down(&tx, s_key, aead, k->kid, sid, s->sender, now->cluster, k->epoch);
+	challenge(s, now, k, sid, KIND_TIME, &tx, p, out);
+	wipe(&tx, sizeof tx);
+}
+
+void server_unproven(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, const struct session_record *record, struct output *out)
+{
+	const struct epoch_keys *k;
+
+	if ((p->len && p->plain[0] == (0x10 | CONTROL_HELLO)) ||
+			((!record || memcmp(record->sid, a->sid, SID_SIZE) != 0) &&
+			 now->boot - a->first_seen < SILENT_START))
+		return;
+	k = server_epoch_keys(s, a->kid, a->epoch);
+	if (!k)
+		return;
+	server_need_tx(s, now, a);
+	challenge(s, now, k, a->sid, KIND_PATH, &a->tx, p, out);
+}
+
+static void acknowledge(struct server *s, const struct instant *now, struct active *a,
+		const struct hello *h, struct output *out)
+{
+	struct hello_ack ack = {.kind = h->kind};
+	struct reply_room room;
+
+	memcpy(ack.cookie, h->cookie, COOKIE_SIZE);
+	server_need_tx(s, now, a);
+	reply(s, now, &a->tx, &h->address, room.plain, hello_ack_write(room.plain, &ack), out);
+}
+
+/* ---- the session record ---- */
+
+static struct session_record *record_new(const struct server *s, const struct active *a,
+		const struct arrival *p, const struct hello *h)
+{
+	size_t lists = 16u * h->group_count + MAC_ADDR_SIZE * (size_t)h->mac_count;
+	struct session_record *r = calloc(1, sizeof *r + lists);
+
+	if (!r)
+		return NULL;
+	memcpy(r->sid, a->sid, SID_SIZE);
+	r->full_t = p->full_t;
+	r->epoch = a->epoch;
+	r->number = p->number;
+	r->endpoint = h->address;
+	r->kid = a->kid;
+	r->aead = a->aead;
+	r->down_mtu = MAX(h->down_mtu, 1280);
+	r->keepalive = h->keepalive ?
+			MAX(s->keepalive_min, MIN(s->keepalive_max, h->keepalive)) : 0;
+	r->group_count = h->group_count;
+	r->mac_count = h->mac_count;
+	memcpy(r->data, h->groups, 16u * h->group_count);
+	memcpy(r->data + 16u * h->group_count, h->macs, MAC_ADDR_SIZE * (size_t)h->mac_count);
+	return r;
+}
+
+static bool record_same(const struct session_record *a, const struct session_record *b)
+{
+	return !memcmp(a->sid, b->sid, SID_SIZE) && endpoint_equal(&a->endpoint, &b->endpoint) &&
+	       a->kid == b->kid && a->aead == b->aead && a->down_mtu == b->down_mtu &&
+	       a->keepalive == b->keepalive && a->group_count == b->group_count &&
+	       a->mac_count == b->mac_count &&
+	       !memcmp(a->data, b->data, 16u * a->group_count +
+			       MAC_ADDR_SIZE * (size_t)a->mac_count);
+}
+
+/* (full T, epoch, number): the client alone writes it, so it orders all its HELLOs. */
+static bool version_newer(const struct session_record *a, const struct session_record *b)
+{
+	if (a->full_t != b->full_t)
+		return a->full_t > b->full_t;
+	if (a->epoch != b->epoch)
+		return a->epoch > b->epoch;
+	return a->number > b->number;
+}
+
+/* An endpoint moves once a second, twins of one key ever less often: 2, 4 … 30 s. */
+static bool may_move(const struct instant *now, const struct session_record *old,
+		struct session_record *new)
+{
+	ticks since;
+
+	new->moved = now->boot;
+	new->hold = 1;
+	if (!old)
+		return true;
+	if (endpoint_equal(&old->endpoint, &new->endpoint)) {
+		new->moved = old->moved;
+		new->hold = old->hold;
+		return true;
+	}
+	since = now->boot - old->moved;
+	if (since < TICKS_S(old->hold))
+		return false;
+	if (since < TICKS_S(2 * (ticks)old->hold))
+		new->hold = (uint8_t)MIN(2 * old->hold, HOLD_MAX);
+	return true;
+}
+
+static void record_replace(struct server *s, struct client *c, struct session_record *old,
+		struct session_record *new)
+{
+	s->record_changed(s->record_changed_arg, c, old, new);
+	atomic_store_explicit(&c->session, new, memory_order_release);
+	s->record_count += !old;
+	if (old)
+		server_retire(s, old, NULL);
+}
+
+/* The cookie was good: takes over what the HELLO says.  DROP_NONE: acknowledge. */
+static enum drop hello_apply(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, const struct hello *h)
+{
+	struct client *c = a->client;
+	struct session_record *old = c->session, *new = record_new(s, a, p, h);
+
+	if (!new)
+		return DROP_SLOTS;
+	if (old && (record_same(old, new) || !version_newer(new, old))) {
+		free(new);
+		return DROP_NONE;
+	}
+	if (!may_move(now, old, new)) {
+		free(new);
+		return DROP_MOVE_RATE;
+	}
+	if (!old || memcmp(old->sid, new->sid, SID_SIZE) != 0) {
+		new->since = now->cluster;
+		server_event(s, SERVER_SESSIONS);
+	} else {
+		new->since = old->since;
+	}
+	if (old && !endpoint_equal(&old->endpoint, &new->endpoint))
+		server_event(s, SERVER_MOVES);
+	record_replace(s, c, old, new);
+	return DROP_NONE;
+}
+
+static enum drop server_hello(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, const struct hello *h, struct output *out)
+{
+	const struct epoch_keys *k = server_epoch_keys(s, a->kid, a->epoch);
+	enum drop why;
+
+	switch (k ? cookie_check(k, h->kind, a->sid, &h->address, now->cluster, h->cookie) : -1) {
+	case 0:
+		break;
+	case -ETIME:
+		server_need_tx(s, now, a);
+		challenge(s, now, k, a->sid, h->kind, &a->tx, p, out);
+		return DROP_COOKIE;
+	default:
+		return DROP_COOKIE;
+	}
+	pthread_mutex_lock(&s->lock);
+	why = hello_apply(s, now, a, p, h);
+	pthread_mutex_unlock(&s->lock);
+	if (why == DROP_NONE)
+		acknowledge(s, now, a, h, out);
+	return why;
+}
+
+bool is_time_hello(const uint8_t *plain, size_t len)
+{
+	return len >= HELLO_FIXED && plain[0] == (0x10 | CONTROL_HELLO) && plain[1] == KIND_TIME;
+}
+
+/*
+ * Answers a challenge of kind TIME: the cookie shows that the client's packets
+ * really take this long (or that its clock is off by as much), so the session's
+ * calibration follows.  The cookie comes before the bitmap.
+ */
+enum drop server_time_hello(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out)
+{
+	const struct epoch_keys *k = server_epoch_keys(s, a->kid, a->epoch);
+	struct hello h;
+
+	if (p->age < TIME_AGE_MIN || p->age > TIME_AGE_MAX)
+		return DROP_AGE;
+	if (!hello_read(&h, p->plain, p->len))
+		return DROP_MALFORMED;
+	if (!k || cookie_check(k, KIND_TIME, a->sid, &h.address, now->cluster, h.cookie) != 0)
+		return DROP_COOKIE;
+	if (!replay_accept(&a->seen, p->number))
+		return DROP_REPLAY;
+	atomic_store_explicit(&a->off, (int16_t)p->age, memory_order_relaxed);
+	atomic_store_explicit(&a->calibrated, true, memory_order_release);
+	atomic_store_explicit(&a->last_used, now->boot, memory_order_relaxed);
+	return server_hello(s, now, a, p, &h, out);
+}
+
+/* ---- path MTU: the client probes, the server answers and, when asked, sends a probe ---- */
+
+static enum drop answer_probe(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out)
+{
+	struct probe probe;
+	struct probe_ack ack;
+	struct reply_room room;
+
+	if (!probe_read(&probe, p->plain, p->len))
+		return DROP_MALFORMED;
+	ack = (struct probe_ack){.size = probe.size, .id = probe.id};
+	memcpy(ack.sender, s->sender, SENDER_SIZE);
+	server_need_tx(s, now, a);
+	reply(s, now, &a->tx, p->d->from, room.plain, probe_ack_write(room.plain, &ack), out);
+	return DROP_NONE;
+}
+
+static bool probe_budget(struct server *s, const struct instant *now, struct active *a)
+{
+	bool pass;
+
+	pthread_mutex_lock(&s->lock);
+	if (now->boot - a->probe_window >= TICKS_PER_SEC) {
+		a->probe_window = now->boot;
+		a->probes = 0;
+	}
+	pass = a->probes < PROBES_A_SECOND;
+	a->probes += pass;
+	pthread_mutex_unlock(&s->lock);
+	return pass;
+}
+
+static enum drop send_probe(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out)
+{
+	const struct session_record *r =
+			atomic_load_explicit(&a->client->session, memory_order_acquire);
+	uint8_t room[PROBE_SIZE_MAX] = {0}, *plain = room + HEADER_SIZE;
+	struct probe probe;
+	size_t overhead;
+
+	if (!probe_read(&probe, p->plain, p->len))
+		return DROP_MALFORMED;
+	if (!r || !endpoint_equal(&r->endpoint, p->d->from))
+		return DROP_BUDGET;
+	overhead = outer_overhead(addr_is_v4(r->endpoint.ip)) + PACKET_OVERHEAD;
+	if (probe.size > PROBE_SIZE_MAX || probe.size < overhead + PROBE_FIXED)
+		return DROP_MALFORMED;
+	if (!probe_budget(s, now, a))
+		return DROP_RATE;
+	probe_write(plain, CONTROL_PROBE, &probe);
+	server_event(s, SERVER_PROBES);
+	server_need_tx(s, now, a);
+	reply(s, now, &a->tx, &r->endpoint, plain, probe.size - overhead, out);
+	return DROP_NONE;
+}
+
+enum drop server_control(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out)
+{
+	struct hello h;
+
+	switch (p->plain[0] & 0x0f) {
+	case CONTROL_HELLO:
+		return hello_read(&h, p->plain, p->len) ? server_hello(s, now, a, p, &h, out) :
+							  DROP_MALFORMED;
+	case CONTROL_PROBE:
+		return answer_probe(s, now, a, p, out);
+	case CONTROL_PROBE_REQ:
+		return send_probe(s, now, a, p, out);
+	default:
+		return DROP_MALFORMED;
+	}
+}

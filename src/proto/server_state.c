@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * What the server keeps, and how it changes: active sessions, epoch keys,
+ * directory, and the grace period after which what was replaced is freed.
+ */
+#include "proto/server_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <urcu-qsbr.h>
+
+#define ACTIVE_IDLE     TICKS_S(5) /* keys and bitmap go this long after the last packet */
+#define RECORDS_A_SWEEP 65536
+
+struct retired {
+	struct retired *next;
+	void *p;
+	void (*destroy)(void *p);
+};
+
+const char *server_event_key(enum server_event e)
+{
+	static const char *const keys[] = {
+#define X(name, key, text) [SERVER_##name] = key,
+		SERVER_EVENTS(X)
+#undef X
+	};
+	return keys[e];
+}
+
+uint64_t server_hash(const struct server *s, const void *p, size_t n)
+{
+	uint64_t h = s->hash_key[0], word;
+
+	for (size_t at = 0; at < n; at += sizeof word) {
+		word = 0;
+		memcpy(&word, (const uint8_t *)p + at, MIN(sizeof word, n - at));
+		h = (h ^ word) * (s->hash_key[1] | 1);
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+bool limiter_pass_all(_Atomic uint64_t *slot, uint32_t window, uint32_t most)
+{
+	uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed), next;
+
+	do {
+		next = seen >> 32 == window ? seen + 1 : ((uint64_t)window << 32 | 1);
+		if ((uint32_t)next > most)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+			slot, &seen, next, memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+bool limiter_pass(struct limiter *l, uint64_t hash, uint32_t window, uint32_t most)
+{
+	return limiter_pass_all(&l->slot[hash % LIMITER_SLOTS], window, most);
+}
+
+/* ---- freeing after a grace period ---- */
+
+void server_retire(struct server *s, void *p, void (*destroy)(void *p))
+{
+	struct retired *r = malloc(sizeof *r);
+
+	if (!r) {
+		/* no memory to remember it by: wait here instead, which is always right */
+		urcu_qsbr_synchronize_rcu();
+		destroy ? destroy(p) : free(p);
+		return;
+	}
+	*r = (struct retired){.next = s->retired, .p = p, .destroy = destroy ? destroy : free};
+	s->retired = r;
+}
+
+static void free_retired(struct retired *list)
+{
+	for (struct retired *next; list; list = next) {
+		next = list->next;
+		list->destroy(list->p);
+		free(list);
+	}
+}
+
+static void keyring_destroy(void *p)
+{
+	keyring_wipe(p);
+	free(p);
+}
+
+static void free_record(struct session_record *r)
+{
+	free(r);
+}
+
+static void directory_destroy(void *p)
+{
+	directory_free(p, free_record);
+}
+
+/* ---- epochs ---- */
+
+const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch)
+{
+	const struct keyring *ring = atomic_load_explicit(&s->keyring, memory_order_acquire);
+	const struct epoch_keys *k;
+	unsigned at = 0;
+
+	while ((k = keyring_find(ring, kid, &at)))
+		if (k->epoch == epoch)
+			return k;
+	return NULL;
+}
+
+/* Under the lock.  The old ring, with keys that must go, is wiped after the grace period. */
+static void step_epochs(struct server *s, const struct instant *now)
+{
+	const struct keyring *old = s->keyring;
+	uint64_t epoch = time_epoch(now->cluster);
+	struct keyring *ring;
+
+	if (old->lineage[0].keys[EPOCH_CURRENT].epoch >= epoch)
+		return;
+	ring = malloc(sizeof *ring);
+	if (!ring)
+		return; /* the next tick tries again */
+	*ring = *old;
+	for (unsigned i = 0; i < ring->count; i++)
+		lineage_step(&ring->lineage[i], epoch);
+	atomic_store_explicit(&s->keyring, ring, memory_order_release);
+	server_retire(s, (void *)old, keyring_destroy);
+}
+
+/* ---- active sessions ---- */
+
+static void unlink_sibling(struct active *a)
+{
+	struct active **at = &a->client->actives;
+
+	while (*at != a)
+		at = &(*at)->sibling;
+	*at = a->sibling;
+}
+
+/* Under the lock: readers may still hold it, so its place is given back by the next tick. */
+static void deactivate(struct server *s, struct active *a)
+{
+	active_unlink(s->active, a);
+	unlink_sibling(a);
+	server_event(s, SERVER_EVICTIONS);
+	a->sibling = s->gone;
+	s->gone = a;
+}
+
+static bool active_idle(const struct active *a, const struct instant *now)
+{
+	ticks last = atomic_load_explicit(&a->last_used, memory_order_relaxed);
+
+	if (now->cluster >= a->end)
+		return true;
+	return now->boot > last + ACTIVE_IDLE &&
+	       (!a->has_tx || tx_forgettable(&a->tx, now->cluster, a->epoch));
+}
+
+void server_need_tx(struct server *s, const struct instant *now, struct active *a)
+{
+	if (atomic_load_explicit(&a->has_tx, memory_order_acquire))
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (!a->has_tx) {
+		tx_key_down(&a->tx, a->s, a->aead, a->kid, a->sid, s->sender, now->cluster,
+				a->epoch);
+		atomic_store_explicit(&a->has_tx, true, memory_order_release);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* One client may not fill the table with sessions of its own. */
+static void limit_siblings(struct server *s, struct client *c)
+{
+	struct active *least = NULL;
+	unsigned count = 0;
+
+	for (struct active *a = c->actives; a; a = a->sibling, count++)
+		if (!least || a->last_used < least->last_used)
+			least = a;
+	if (count >= CLIENT_SESSIONS_MAX)
+		deactivate(s, least);
+}
+
+struct active *server_activate(struct server *s, const struct instant *now,
+		const struct sighting *g)
+{
+	struct active *a;
+
+	pthread_mutex_lock(&s->lock);
+	a = active_find(s->active, g->sid); /* another worker may have been faster */
+	if (a)
+		goto out;
+	limit_siblings(s, g->client);
+	a = active_take(s->active);
+	if (!a)
+		goto out;
+	a->client = g->client;
+	memcpy(a->sid, g->sid, SID_SIZE);
+	a->kid = g->keys->kid;
+	a->aead = (uint8_t)g->aead;
+	a->epoch = g->keys->epoch;
+	a->end = TICKS_S(session_end(g->keys->epoch));
+	a->first_seen = a->last_used = now->boot;
+	memcpy(a->s, g->s, KEY_SIZE);
+	rx_key_up(&a->rx, a->s, g->aead);
+	a->sibling = g->client->actives;
+	g->client->actives = a;
+	active_publish(s->active, a);
+	server_event(s, SERVER_FIRST_SIGHTS);
+out:
+	pthread_mutex_unlock(&s->lock);
+	return a;
+}
+
+/* Visits every active session; `next` is read first, so visit may take it out. */
+static void each_active(struct server *s, const struct instant *now,
+		void (*visit)(struct server *s, const struct instant *now, struct active *a))
+{
+	for (uint64_t b = 0; b <= s->active->mask; b++)
+		for (struct active *a = s->active->bucket[b], *next; a; a = next) {
+			next = a->next;
+			visit(s, now, a);
+		}
+}
+
+static void evict_idle(struct server *s, const struct instant *now, struct active *a)
+{
+	if (active_idle(a, now))
+		deactivate(s, a);
+}
+
+/* After a reload: a session goes on under its client's new object, or ends with the client. */
+static void follow_directory(struct server *s, const struct instant *now, struct active *a)
+{
+	struct client *c;
+
+	(void)now;
+	if (!a->client->removed)
+		return;
+	c = directory_by_index(s->directory, a->client->index);
+	if (!c || c->removed || memcmp(c->public, a->client->public, KEY_SIZE) != 0) {
+		deactivate(s, a);
+		return;
+	}
+	unlink_sibling(a);
+	a->sibling = c->actives;
+	c->actives = a;
+	atomic_store_explicit(&a->client, c, memory_order_release);
+}
+
+/* ---- session records: an ended one is of no use to anybody ---- */
+
+static void end_record(struct server *s, struct client *c)
+{
+	struct session_record *r = c->session;
+
+	s->record_changed(s->record_changed_arg, c, r, NULL);
+	atomic_store_explicit(&c->session, NULL, memory_order_release);
+	s->record_count--;
+	server_retire(s, r, NULL);
+}
+
+static void sweep_records(struct server *s, const struct instant *now)
+{
+	size_t count = directory_count(s->directory);
+
+	for (size_t n = MIN(count, RECORDS_A_SWEEP); n; n--) {
+		struct client *c = directory_at(s->directory, s->sweep++ % count);
+
+		if (c->session && time_seconds(now->cluster) >= session_end(c->session->epoch))
+			end_record(s, c);
+	}
+}
+
+/* ---- start, reload, tick, end ---- */
+
+static void add_cluster_key(struct server *s, const uint8_t secret[KEY_SIZE])
+{
+	struct cluster_key *k = &s->cluster[s->cluster_count++];
+
+	key_pair_from_secret(&k->pair, secret);
+	k->id = cluster_key_id(k->pair.public);
+	message1_mac_key(k->pair.public, k->mac_key);
+}
+
+int server_init(struct server *s, const struct server_options *o, const struct instant *now)
+{
+	struct keyring *ring = calloc(1, sizeof *ring);
+	struct directory *none = directory_new(0);
+
+	memset(s, 0, sizeof *s);
+	s->active = active_table_new(o->active_sessions);
+	if (!ring || !s->active || !none || directory_finish(none) != 0) {
+		free(ring);
+		active_table_free(s->active);
+		return -ENOMEM;
+	}
+	lineage_birth(&ring->lineage[0], 1, o->lineage_id, time_epoch(now->cluster), o->start);
+	ring->count = 1;
+	s->keyring = ring;
+	s->directory = none;
+	s->start = now->cluster;
+	store_be16(s->sender, o->number);
+	memcpy(s->sender + 2, o->boot_random, 3);
+	for (unsigned i = 0; i < o->cluster_key_count; i++)
+		add_cluster_key(s, o->cluster_secrets[i]);
+	s->handshake_rate = o->handshake_rate;
+	s->handshake_prefix_rate = o->handshake_prefix_rate;
+	s->keepalive_min = o->keepalive_min;
+	s->keepalive_max = o->keepalive_max;
+	s->limits = o->limits;
+	s->record_changed = o->record_changed;
+	s->record_changed_arg = o->record_changed_arg;
+	random_bytes(s->hash_key, sizeof s->hash_key);
+	pthread_mutex_init(&s->lock, NULL);
+	return 0;
+}
+
+/* Gives back what no reader can hold any more. */
+static void reap(struct server *s)
+{
+	struct retired *list;
+	struct active *gone;
+
+	pthread_mutex_lock(&s->lock);
+	list = s->retired;
+	gone = s->gone;
+	s->retired = NULL;
+	s->gone = NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (!list && !gone)
+		return;
+	urcu_qsbr_synchronize_rcu();
+	free_retired(list);
+	pthread_mutex_lock(&s->lock);
+	for (struct active *next; gone; gone = next) {
+		next = gone->sibling;
+		active_give_back(s->active, gone);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Tells whoever keeps lists of clients which objects have gone, and which took their place. */
+static void follow_records(struct server *s, const struct directory *old,
+		const struct directory *new)
+{
+	for (size_t i = 0; i < directory_count(old); i++) {
+		struct client *c = directory_at(old, i), *heir;
+
+		if (!c->removed)
+			continue;
+		heir = directory_by_index(new, c->index);
+		if (heir && !heir->removed && heir->session) {
+			s->record_changed(s->record_changed_arg, c, heir->session, NULL);
+			s->record_changed(s->record_changed_arg, heir, NULL, heir->session);
+		} else if (c->session) {
+			s->record_changed(s->record_changed_arg, c, c->session, NULL);
+			s->record_count--;
+		}
+	}
+}
+
+void server_set_directory(struct server *s, struct directory *d)
+{
+	struct directory *old;
+
+	pthread_mutex_lock(&s->lock);
+	old = s->directory;
+	atomic_store_explicit(&s->directory, d, memory_order_release);
+	directory_retire(old, d);
+	follow_records(s, old, d);
+	each_active(s, NULL, follow_directory);
+	s->sweep = 0;
+	server_retire(s, old, directory_destroy);
+	pthread_mutex_unlock(&s->lock);
+	reap(s);
+}
+
+void server_tick(struct server *s, const struct instant *now)
+{
+	pthread_mutex_lock(&s->lock);
+	step_epochs(s, now);
+	each_active(s, now, evict_idle);
+	sweep_records(s, now);
+	pthread_mutex_unlock(&s->lock);
+	reap(s);
+}
+
+void server_free(struct server *s)
+{
+	reap(s);
+	active_table_free(s->active);
+	directory_destroy(s->directory);
+	keyring_destroy(s->keyring);
+	pthread_mutex_destroy(&s->lock);
+	wipe(s, sizeof *s);
+}
+
+void server_count(struct server *s, struct server_counts *c)
+{
+	const struct epoch_keys *k;
+
+	pthread_mutex_lock(&s->lock);
+	k = keyring_issuer(s->keyring);
+	*c = (struct server_counts){
+		.clients = directory_count(s->directory),
+		.records = s->record_count,
+		.active = s->active->used,
+		.capacity = s->active->capacity,
+		.epoch = k->epoch,
+		.kid = k->kid,
+	};
+	pthread_mutex_unlock(&s->lock);
+}

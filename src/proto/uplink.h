@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The uplink: the client's side of the protocol (PROTOCOL.md, "Client").  It
+ * talks to the cluster as to one peer; which server answers is only visible in
+ * the sender of each packet.  No descriptors and no clock: packets and time
+ * come in, packets go out through struct output.  One thread.
+ *
+ * Timers, all in uplink_tick():
+ *
+ *   handshake   no session, session needed      1, 2, 4 … 16 s ± 25 %
+ *   renewal     50–80 % of a session's rest     a handshake beside the session
+ *   HELLO       new session, challenge, change  0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %
+ *   keep-alive  nothing sent for the interval   one empty packet
+ *   path MTU    see pmtu.h
+ */
+#ifndef PROTO_UPLINK_H
+#define PROTO_UPLINK_H
+
+#include "proto/drop.h"
+#include "proto/handshake.h"
+#include "proto/pmtu.h"
+#include "proto/replay.h"
+#include "proto/server.h" /* struct output, struct datagram */
+#include "proto/session.h"
+
+#define UPLINK_SESSIONS     4
+#define UPLINK_SENDERS      256 /* of one session; at the limit, a new handshake */
+#define UPLINK_ATTEMPTS     3   /* handshakes whose late answer still counts */
+#define UPLINK_CLUSTER_KEYS 4
+#define UPLINK_SERVERS      2
+
+/* One server's packets in one session. */
+struct uplink_sender {
+	uint8_t id[SENDER_SIZE];
+	struct rx_key rx;
+	uint64_t packets, blocks;
+	struct replay seen;
+};
+
+struct uplink_session {
+	bool live;
+	bool confirmed; /* HELLO acknowledged */
+	uint8_t sid[SID_SIZE];
+	uint8_t kid;
+	enum aead aead;
+	uint64_t epoch;
+	ticks end;   /* cluster time */
+	ticks renew; /* boot time */
+	ticks born;  /* boot time */
+	uint8_t s[KEY_SIZE];
+	struct tx_key tx;
+	unsigned sender_count;
+	struct uplink_sender *sender[UPLINK_SENDERS];
+};
+
+struct uplink_handshake {
+	bool wanted;
+	unsigned tries;
+	ticks next; /* boot time of the next try */
+	struct {
+		bool used;
+		ticks sent;
+		struct initiator initiator;
+	} attempt[UPLINK_ATTEMPTS]; /* [tries] is the present one, the others are late */
+	unsigned present;
+};
+
+struct uplink_hello {
+	bool pending, known; /* known: there is a cookie */
+	uint8_t kind;
+	struct endpoint address;
+	uint8_t cookie[COOKIE_SIZE];
+	unsigned tries;
+	ticks next;
+};
+
+/* X(name, key, text) */
+#define UPLINK_EVENTS(X)                                                                           \
+	X(HANDSHAKES_SENT, "handshakes_sent", "handshakes sent")                                   \
+	X(SESSIONS, "sessions", "sessions begun")                                                  \
+	X(RETRIES, "retries", "retry tokens received")                                             \
+	X(HELLOS, "hellos", "HELLOs sent")                                                         \
+	X(CHALLENGES, "challenges", "challenges received")                                         \
+	X(HINTS, "hints", "hints believed")                                                        \
+	X(KEEPALIVES, "keepalives", "keep-alives sent")                                            \
+	X(PROBES, "probes", "path MTU probes sent or asked for")
+enum uplink_event {
+#define X(name, key, text) UPLINK_EV_##name,
+	UPLINK_EVENTS(X)
+#undef X
+	UPLINK_EV_COUNT
+};
+const char *uplink_event_key(enum uplink_event e);
+
+struct uplink_options {
+	uint8_t secret[KEY_SIZE], psk[KEY_SIZE];
+	unsigned cluster_key_count;
+	uint8_t cluster_keys[UPLINK_CLUSTER_KEYS][KEY_SIZE]; /* newest first */
+	unsigned server_count;
+	struct endpoint servers[UPLINK_SERVERS];
+	uint16_t keepalive; /* s, 0 none */
+	bool unlinkable;
+	enum aead aead; /* preferred */
+	struct key_limits limits;
+};
+
+struct uplink {
+	struct key_pair own;
+	struct uplink_options o;
+	unsigned server; /* in use, of o.servers */
+
+	bool has_time;
+	int64_t offset;  /* cluster time less boot time */
+	uint64_t last_t; /* full T of the last packet: never goes back, over all sessions */
+	ticks rtt;
+
+	struct uplink_session session[UPLINK_SESSIONS];
+	struct uplink_session *newest; /* the one to send in, or NULL */
+	struct uplink_handshake handshake;
+	struct uplink_hello hello;
+	struct pmtu up, down;
+	uint16_t told_down; /* downstream MTU in the last HELLO */
+	uint8_t group_count, mac_count;
+	uint8_t groups[GROUPS_MAX][16];
+	uint8_t macs[MACS_MAX][MAC_ADDR_SIZE];
+
+	ticks last_sent, last_data, last_received; /* boot time */
+	ticks last_hint, last_tick;
+	ticks silence_probe;
+	uint32_t random; /* for jitter only */
+	uint64_t events[UPLINK_EV_COUNT];
+};
+
+int uplink_init(struct uplink *u, const struct uplink_options *o, const struct instant *now);
+void uplink_free(struct uplink *u);
+
+/* A datagram from the network, as server_open(): DROP_NONE with *len > 0 is a plaintext for us. */
+enum drop uplink_open(struct uplink *u, const struct instant *now, const struct datagram *d,
+		uint8_t *to, struct output *out, size_t *len);
+
+/* There is something to send: true if it can be, in u->newest->tx.  Otherwise a handshake begins. */
+bool uplink_ready(struct uplink *u, const struct instant *now, struct output *out);
+/* T for packets sent now. */
+uint16_t uplink_time(struct uplink *u, const struct instant *now);
+/* After data of so many bytes was sent in u->newest. */
+static inline void uplink_sent(struct uplink *u, const struct instant *now, size_t bytes,
+		unsigned packets)
+{
+	tx_count(&u->newest->tx, bytes, packets);
+	u->last_sent = u->last_data = now->boot;
+}
+static inline const struct endpoint *uplink_server(const struct uplink *u)
+{
+	return &u->o.servers[u->server];
+}
+/* Largest plaintext of a packet up, and largest inner packet that both directions take whole. */
+unsigned uplink_plain_max(const struct uplink *u, const struct instant *now);
+unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now);
+
+/* Whatever is due; returns the boot time at which to call again at the latest. */
+ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *out);
+/* The machine woke up, or its addresses changed: the cluster must learn where we are. */
+void uplink_moved(struct uplink *u, const struct instant *now, struct output *out);
+/* ICMP said that something was too big: look again. */
+void uplink_too_big(struct uplink *u, const struct instant *now);
+void uplink_set_groups(struct uplink *u, const struct instant *now, uint8_t groups[][16],
+		unsigned count, struct output *out);
+/* MACs behind this client (Ethernet payload). */
+void uplink_set_macs(struct uplink *u, const struct instant *now, uint8_t macs[][MAC_ADDR_SIZE],
+		unsigned count, struct output *out);
+
+#endif

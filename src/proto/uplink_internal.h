@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Between the uplink's own files: uplink.c (sessions, receiving, the clock of
+ * everything), uplink_handshake.c, uplink_path.c (HELLO, challenges, MTU).
+ */
+#ifndef PROTO_UPLINK_INTERNAL_H
+#define PROTO_UPLINK_INTERNAL_H
+
+#include "proto/uplink.h"
+
+static inline ticks uplink_cluster(const struct uplink *u, const struct instant *now)
+{
+	return (ticks)((int64_t)now->boot + u->offset);
+}
+
+/* x ± 25 % */
+ticks uplink_jitter(struct uplink *u, ticks x);
+/* Seals plain (HEADER_SIZE bytes of room before it, TAG_SIZE and padding after) in the newest session. */
+void uplink_send(struct uplink *u, const struct instant *now, uint8_t *plain, size_t len,
+		struct output *out);
+void uplink_keepalive(struct uplink *u, const struct instant *now, struct output *out);
+
+/* ---- uplink_handshake.c ---- */
+void handshake_want(struct uplink *u, const struct instant *now);
+void handshake_step(struct uplink *u, const struct instant *now, struct output *out);
+enum drop handshake_message2(struct uplink *u, const struct instant *now, const struct datagram *d,
+		struct output *out);
+enum drop handshake_retry(struct uplink *u, const struct instant *now, const struct datagram *d,
+		struct output *out);
+void session_end_now(struct uplink_session *s);
+
+/* ---- uplink_path.c ---- */
+enum drop uplink_control(struct uplink *u, const struct instant *now, struct uplink_session *s,
+		const struct datagram *d, const uint8_t *plain, size_t len, struct output *out);
+void hello_begin(struct uplink *u, const struct instant *now, uint8_t kind,
+		const struct endpoint *address, const uint8_t cookie[COOKIE_SIZE],
+		struct output *out);
+/* What the cluster should know has changed: say it with the cookie we have. */
+void hello_again(struct uplink *u, const struct instant *now, struct output *out);
+void hello_step(struct uplink *u, const struct instant *now, struct output *out);
+void probe_step(struct uplink *u, const struct instant *now, struct output *out);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Telling the cluster where we are, and finding the path MTU of both
+ * directions (PROTOCOL.md, "Where the client is", "Path MTU").
+ */
+#include "proto/uplink_internal.h"
+
+#define CLOCK_NOISE TICKS_MS(250)
+#define PROBE_ROOM  1600
+
+/* ---- HELLO ---- */
+
+static void hello_send(struct uplink *u, const struct instant *now, struct output *out)
+{
+	uint8_t room[HEADER_SIZE + HELLO_MAX + UPSTREAM_MIN + TAG_SIZE];
+	struct hello h = {
+		.kind = u->hello.kind,
+		.address = u->hello.address,
+		.down_mtu = pmtu_value(&u->down, now->boot),
+		.keepalive = u->o.keepalive,
+		.group_count = u->group_count,
+		.mac_count = u->mac_count,
+	};
+
+	memcpy(h.cookie, u->hello.cookie, COOKIE_SIZE);
+	memcpy(h.groups, u->groups, sizeof h.groups);
+	memcpy(h.macs, u->macs, sizeof h.macs);
+	u->told_down = h.down_mtu;
+	u->events[UPLINK_EV_HELLOS]++;
+	uplink_send(u, now, room + HEADER_SIZE, hello_write(room + HEADER_SIZE, &h), out);
+}
+
+/* 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 % */
+static ticks hello_interval(struct uplink *u)
+{
+	unsigned n = u->hello.tries;
+
+	if (n <= 3)
+		return TICKS_MS(200u << (n - 1));
+	return uplink_jitter(u, TICKS_S(2u << MIN(n - 4, 3)));
+}
+
+static void hello_now(struct uplink *u, const struct instant *now, struct output *out)
+{
+	u->hello.tries++;
+	u->hello.next = now->boot + hello_interval(u);
+	hello_send(u, now, out);
+}
+
+void hello_begin(struct uplink *u, const struct instant *now, uint8_t kind,
+		const struct endpoint *address, const uint8_t cookie[COOKIE_SIZE],
+		struct output *out)
+{
+	u->hello.pending = u->hello.known = true;
+	u->hello.kind = kind;
+	u->hello.address = *address;
+	memcpy(u->hello.cookie, cookie, COOKIE_SIZE);
+	u->hello.tries = 0;
+	hello_now(u, now, out);
+}
+
+void hello_again(struct uplink *u, const struct instant *now, struct output *out)
+{
+	if (!u->newest || !u->hello.known)
+		return;
+	u->hello.pending = true;
+	u->hello.kind = KIND_PATH;
+	u->hello.tries = 0;
+	hello_now(u, now, out);
+}
+
+void hello_step(struct uplink *u, const struct instant *now, struct output *out)
+{
+	if (!u->newest)
+		return;
+	if (u->hello.pending && now->boot >= u->hello.next)
+		hello_now(u, now, out);
+	else if (!u->hello.pending && pmtu_value(&u->down, now->boot) != u->told_down)
+		hello_again(u, now, out);
+}
+
+void uplink_set_groups(struct uplink *u, const struct instant *now, uint8_t groups[][16],
+		unsigned count, struct output *out)
+{
+	count = MIN(count, GROUPS_MAX);
+	if (count == u->group_count && !memcmp(groups, u->groups, 16u * count))
+		return;
+	memcpy(u->groups, groups, 16u * count);
+	u->group_count = (uint8_t)count;
+	hello_again(u, now, out);
+}
+
+void uplink_set_macs(struct uplink *u, const struct instant *now, uint8_t macs[][MAC_ADDR_SIZE],
+		unsigned count, struct output *out)
+{
+	count = MIN(count, MACS_MAX);
+	if (count == u->mac_count && !memcmp(macs, u->macs, MAC_ADDR_SIZE * (size_t)count))
+		return;
+	memcpy(u->macs, macs, MAC_ADDR_SIZE * (size_t)count);
+	u->mac_count = (uint8_t)count;
+	hello_again(u, now, out);
+}
+
+/* ---- what servers say ---- */
+
+/* The server's clock, as of half a round trip ago. */
+static void correct_clock(struct uplink *u, const struct instant *now, ticks server_time)
+{
+	int64_t offset = (int64_t)(server_time + u->rtt / 2 - now->boot);
+	int64_t forward = offset - u->offset;
+
+	if (forward > -(int64_t)CLOCK_NOISE && forward < (int64_t)CLOCK_NOISE)
+		return;
+	u->offset = offset;
+	if (forward < -(int64_t)TICKS_PER_SEC) /* T cannot follow: it never goes back */
+		handshake_want(u, now);
+}
+
+static enum drop take_challenge(struct uplink *u, const struct instant *now,
+		const struct uplink_session *s, const uint8_t *plain, size_t len,
+		struct output *out)
+{
+	struct challenge c;
+
+	if (!challenge_read(&c, plain, len) || c.kind > KIND_TIME)
+		return DROP_MALFORMED;
+	u->events[UPLINK_EV_CHALLENGES]++;
+	if (s != u->newest) { /* there we are known already, or will be: show it where it counts */
+		uplink_keepalive(u, now, out);
+		return DROP_NONE;
+	}
+	if (c.kind == KIND_TIME)
+		correct_clock(u, now, c.time);
+	hello_begin(u, now, c.kind, &c.address, c.cookie, out);
+	return DROP_NONE;
+}
+
+static enum drop take_hello_ack(struct uplink *u, struct uplink_session *s, const uint8_t *plain,
+		size_t len)
+{
+	struct hello_ack ack;
+
+	if (!hello_ack_read(&ack, plain, len))
+		return DROP_MALFORMED;
+	if (s != u->newest || !u->hello.pending || ack.kind != u->hello.kind ||
+			memcmp(ack.cookie, u->hello.cookie, COOKIE_SIZE) != 0)
+		return DROP_STALE;
+	u->hello.pending = false;
+	s->confirmed = true;
+	return DROP_NONE;
+}
+
+/* ---- path MTU ---- */
+
+static enum drop take_probe_ack(struct uplink *u, const struct instant *now, const uint8_t *plain,
+		size_t len)
+{
+	struct probe_ack ack;
+
+	if (!probe_ack_read(&ack, plain, len))
+		return DROP_MALFORMED;
+	pmtu_heard(&u->up, ack.sender, now->boot);
+	pmtu_proven(&u->up, ack.sender, ack.size, ack.id, now->boot);
+	return DROP_NONE;
+}
+
+/* A probe proves what has arrived, not what it says. */
+static enum drop take_probe(struct uplink *u, const struct instant *now, const struct datagram *d,
+		const uint8_t *plain, size_t len)
+{
+	struct probe probe;
+	size_t outer = d->len + outer_overhead(addr_is_v4(d->from->ip));
+
+	if (!probe_read(&probe, plain, len) || outer > PMTU_FIRST)
+		return DROP_MALFORMED;
+	pmtu_heard(&u->down, d->data + HEADER_TO, now->boot);
+	pmtu_proven(&u->down, d->data + HEADER_TO, (uint16_t)outer, probe.id, now->boot);
+	return DROP_NONE;
+}
+
+/* A probe of this outer size, or, down, the wish for one. */
+static void send_probe(struct uplink *u, const struct instant *now, enum control_message which,
+		uint16_t size, uint32_t id, struct output *out)
+{
+	uint8_t room[PROBE_ROOM] = {0};
+	struct probe probe = {.size = size, .id = id};
+	size_t len = probe_write(room + HEADER_SIZE, which, &probe);
+
+	if (which == CONTROL_PROBE)
+		len = size - outer_overhead(addr_is_v4(uplink_server(u)->ip)) - PACKET_OVERHEAD;
+	u->events[UPLINK_EV_PROBES]++;
+	uplink_send(u, now, room + HEADER_SIZE, len, out);
+}
+
+void probe_step(struct uplink *u, const struct instant *now, struct output *out)
+{
+	uint16_t size;
+	uint32_t id;
+
+	if (!u->newest || !u->newest->confirmed)
+		return;
+	size = pmtu_step(&u->up, now->boot, u->rtt, &id);
+	if (size)
+		send_probe(u, now, CONTROL_PROBE, size, id, out);
+	size = pmtu_step(&u->down, now->boot, u->rtt, &id);
+	if (size)
+		send_probe(u, now, CONTROL_PROBE_REQ, size, id, out);
+}
+
+enum drop uplink_control(struct uplink *u, const struct instant *now, struct uplink_session *s,
+		const struct datagram *d, const uint8_t *plain, size_t len, struct output *out)
+{
+	switch (plain[0] & 0x0f) {
+	case CONTROL_CHALLENGE:
+		return take_challenge(u, now, s, plain, len, out);
+	case CONTROL_HELLO_ACK:
+		return take_hello_ack(u, s, plain, len);
+	case CONTROL_PROBE:
+		return take_probe(u, now, d, plain, len);
+	case CONTROL_PROBE_ACK:
+		return take_probe_ack(u, now, plain, len);
+	default:
+		return DROP_MALFORMED;
+	}
+}

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 The anyrelay authors
+"""What goes wrong at the machine ends in a sentence, and nothing else breaks.
+
+    c1 ── n1 ──┐
+               ├── wan ── s ── h
+    c2 ── n2 ──┘
+"""
+
+import os
+import re
+import signal
+
+import pytest
+
+import traffic
+from anyrelay import DAEMON, Server
+from lab import BUILD, ROOT, tool, wait_until
+from nets import INNER4, SERVER4, TwoNats
+
+# settings, what --check must say
+SENTENCES = [
+    ({"Server_Port": 70000}, r"server\.conf:\d+: Port: 70000 is not a port \(1 to 65535\)"),
+    ({"Server_Number": None}, r"Number"),
+    ({"Server_Listen": "203.0.113.300"}, r"server\.conf:\d+: Listen: 203\.0\.113\.300 is not an"),
+    ({"Server_Prot": 4444}, r"server\.conf:\d+: Prot: no such key.*did you mean Port"),
+    ({"Tunnel_Port": 4444}, r"server\.conf:\d+: Port: this key belongs in \[Server\]"),
+    ({"Tunnels_MTU": 1400}, r"server\.conf:\d+: \[Tunnels\]: no such section; did you mean"),
+    ({"Tunnel_MTU": 1000}, r"server\.conf:\d+: MTU: 1000 is not an MTU in bytes \(1280 to 1420\)"),
+    ({"Tunnel_Broadcast": "maybe"}, r"Broadcast: maybe is not one of no, yes"),
+    ({"Server_ClusterKeyFile": "/nowhere/key"}, r"ClusterKeyFile.*/nowhere/key: No such file"),
+    ({"Client_Keepalive": 20}, r"a file is for a server or for a client"),
+]
+
+
+@pytest.fixture
+def alone(lab):
+    """A server on a node without cables."""
+    node = lab.node("s")
+    node.ip("link add wan type dummy")
+    node.ip("link set wan up")
+    node.address("wan", f"{SERVER4}/24")
+    return Server(lab, node, ["10.7.0.1/16"], listen=[SERVER4])
+
+
+def refuses(server, sentence, argv=None, start=()):
+    """The daemon must end by itself with status 1 or 2 and one line that matches the sentence."""
+    argv = argv or [*start, DAEMON, "-c", server.config_path]
+    process = server.node.spawn("refusing", *argv)
+    status = process.wait(5)
+    log = process.log()
+    assert 0 < status < 3, f"ended with {status}: {log}"
+    assert re.search(sentence, log), log
+    assert len(log.strip().splitlines()) <= 2, f"one sentence is enough: {log}"
+
+
+@pytest.mark.parametrize("settings, sentence", SENTENCES, ids=[next(iter(s)) for s, _ in SENTENCES])
+def test_configuration(alone, settings, sentence):
+    alone.set(**settings)
+    refuses(alone, sentence, [DAEMON, "--check", "-c", alone.config_path])
+
+
+def test_configuration_is_right(alone):
+    tool(DAEMON, "--check", "-c", alone.config_path)
+
+
+def test_key_file_is_readable_by_others(alone):
+    os.chmod(alone.cluster_key, 0o644)
+    refuses(alone, r"ClusterKeyFile.*0600")
+
+
+def test_no_such_user(alone):
+    alone.set(Daemon_User="nosuchuser")
+    refuses(alone, r"nosuchuser")
+
+
+def test_no_tun_device(alone):
+    refuses(alone, r"/dev/net/tun", start=[
+        "unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh"])
+
+
+def test_address_is_not_here(alone):
+    alone.set(Server_Listen="203.0.113.99")
+    refuses(alone, r"203\.0\.113\.99")
+
+
+def test_port_in_use(alone):
+    other = traffic.multicast_receiver(alone.node, SERVER4, "wan", port=4444)
+    refuses(alone, rf"{re.escape(SERVER4)}.*4444.*in use")
+    other.stop()
+
+
+def test_second_daemon(alone):
+    alone.start()
+    refuses(alone, r"(already|in use)")
+    assert alone.status()
+    assert alone.node.has_device("any0")
+
+
+def test_full_disk(lab):
+    """The state directory is full: the server says so and serves on."""
+    net = TwoNats(lab)
+    net.server = net.make_server()
+    tool("mount", "-t", "tmpfs", "-o", "size=16k,mode=777", "full", net.server.directory)
+    try:
+        with open(os.path.join(net.server.directory, "filler"), "wb") as filler:
+            while filler.write(bytes(4096)):
+                filler.flush()
+    except OSError:
+        pass
+    net.server.set(Daemon_ControlSocket=lab.path("server.sock"))
+    net.server.socket = lab.path("server.sock")
+    net.server.start()
+    net.server.process.wait_log(r"No space left on device", 15)
+    net.k1 = net.client(net.server, net.c1)
+    net.k1.start()
+    wait_until(lambda: traffic.reaches(net.c1, INNER4["s"]), "the client to connect")
+    tool("umount", "-l", net.server.directory)
+
+
+@pytest.fixture(scope="module")
+def clock_shift(tmp_path_factory):
+    """Environment under which a program's CLOCK_REALTIME is off by so many seconds."""
+    library = os.path.join(BUILD, "clockshift.so")
+    tool("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library,
+         os.path.join(ROOT, "test", "lab", "clockshift.c"))
+    return lambda seconds: {"LD_PRELOAD": library, "CLOCK_SHIFT": str(seconds)}
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clients_clock_is_an_hour_off(lab, clock_shift, seconds):
+    """The client goes by the cluster's time, not its own."""
+    net = TwoNats(lab)
+    net.server = net.make_server()
+    net.server.start()
+    net.k1 = net.client(net.server, net.c1)
+    net.k1.start(env=clock_shift(seconds))
+    wait_until(lambda: traffic.reaches(net.c1, INNER4["s"]), "the client to connect")
+    traffic.ping(net.c1, INNER4["s"], count=20)
+
+
+def test_servers_clock_went_back(alone, clock_shift):
+    """A server that has been here later than now says so: its clock, or the mark, is wrong."""
+    alone.spawn(env=clock_shift(3600))
+    wait_until(alone.answers, "the server to start")
+    alone.process.stop(signal.SIGTERM)
+    alone.spawn()
+    alone.process.wait_log(r"clock", 15)
+
+
+@pytest.mark.parametrize("key", ["PrivateKey", "PresharedKey", "ClusterKeys"])
+def test_wrong_key(lab, key):
+    """A client with one wrong key gets no answer, is counted, and says that it gets none."""
+    net = TwoNats(lab)
+    net.server = net.make_server()
+    net.server.start()
+    net.k1 = net.client(net.server, net.c1)
+    wrong = net.server.enroll("other", ["10.7.0.9"])["Client"][key]
+    if key == "ClusterKeys":
+        wrong = net.k1.config["Client"]["PrivateKey"]
+    net.k1.set(**{f"Client_{key}": wrong})
+    net.k1.start()
+    reason = {"PrivateKey": "unknown_client", "PresharedKey": "handshake",
+              "ClusterKeys": "mac1"}[key]
+    net.server.wait_drop(reason)
+    assert not net.server.sessions()
+    assert not traffic.reaches(net.c1, INNER4["s"])

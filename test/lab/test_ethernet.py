@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 The anyrelay authors
+"""Ethernet through the tunnel: two sites bridged, and a tap on the server.
+
+    a ──── c1 [br0: lan + any0] ──┐
+    b2 ──┘                        s [any1] ────── (outer: 192.0.2.0/29 at a bridge)
+    b ──── c2 [br0: lan + any0] ──┘
+
+a, b and the server's any1 share 10.5.0.0/24 and fd05::/64; b2 later claims b's MAC address.
+"""
+
+import pytest
+
+import traffic
+from anyrelay import Client, Server
+from lab import Lab, wait_until
+
+OUTER = {"s": "192.0.2.1", "c1": "192.0.2.2", "c2": "192.0.2.3"}
+LAN = {"a": 1, "b": 2, "s": 9}
+
+
+def bridge(node):
+    node.ip("link add br0 type bridge")
+    node.ip("link set br0 up")
+
+
+def on_lan(node, device):
+    node.address(device, f"10.5.0.{LAN[node.name]}/24", f"fd05::{LAN[node.name]}/64")
+
+
+@pytest.fixture(scope="module")
+def sites():
+    with Lab("ethernet") as lab:
+        nodes = {name: lab.node(name) for name in ("hub", "s", "c1", "c2", "a", "b", "b2")}
+        bridge(nodes["hub"])
+        for name, address in OUTER.items():
+            lab.link(nodes[name], "wan", nodes["hub"], name)
+            nodes["hub"].ip(f"link set {name} master br0")
+            nodes[name].address("wan", f"{address}/29")
+        server = Server(lab, nodes["s"], ["10.7.0.1/16"], listen=[OUTER["s"]],
+                        Tunnel_EthernetDevice="any1")
+        server.start()
+        on_lan(nodes["s"], "any1")
+        for site, hosts in (("c1", ("a", "b2")), ("c2", ("b",))):
+            bridge(nodes[site])
+            for host in hosts:
+                lab.link(nodes[host], "lan", nodes[site], host)
+                nodes[site].ip(f"link set {host} master br0")
+            Client(server, nodes[site], [], rights=["ethernet"], Tunnel_Payload="ethernet").start()
+            nodes[site].ip("link set any0 master br0")
+        on_lan(nodes["a"], "lan")
+        on_lan(nodes["b"], "lan")
+        nodes["server"] = server
+        wait_until(lambda: traffic.reaches(nodes["a"], "10.5.0.2"), "a to reach b")
+        yield nodes
+
+
+@pytest.mark.parametrize("prefix", ["10.5.0.", "fd05::"], ids=["arp", "nd"])
+def test_unicast(sites, prefix):
+    for here, there in (("a", "b"), ("b", "a"), ("a", "s"), ("s", "b")):
+        traffic.ping(sites[here], f"{prefix}{LAN[there]}", size=1200)
+
+
+def test_tcp(sites):
+    with traffic.iperf_server(sites["b"], "10.5.0.2"):
+        assert traffic.iperf(sites["a"], "10.5.0.2", seconds=1)["bytes"] > 1_000_000
+
+
+def test_broadcast(sites):
+    receivers = [traffic.multicast_receiver(sites[name], "255.255.255.255", device)
+                 for name, device in (("b", "lan"), ("s", "any1"))]
+    traffic.multicast_send(sites["a"], "255.255.255.255", "lan", "everyone")
+    for receiver in receivers:
+        receiver.wait_log("received everyone")
+        assert receiver.log().count("received everyone") == 1
+
+
+def test_mac_is_not_taken_over(sites):
+    """b2, at the other site, sends with b's address: refused and counted; b stays reachable."""
+    server = sites["server"]
+    link = sites["b"].ip("-o link show lan")
+    mac = link.split("link/ether ")[1].split()[0]
+    sites["b2"].ip(f"link set lan address {mac}")
+    sites["b2"].address("lan", "10.5.0.22/24")
+    before = server.drops().get("mac_table", 0)
+    running = traffic.Ping(sites["s"], "10.5.0.2")
+    running.wait_replies(5)
+    sites["b2"].run("ping", "-c3", "-i0.1", "-W1", "10.5.0.9", check=False)
+    server.wait_drop("mac_table", more_than=before)
+    running.wait_replies(10)
+    sent, received = running.finish()
+    assert sent - received <= 1

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* The configuration: golden sentences, every key of the table good and bad, the examples. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/util.h"
+#include "conf_keys.h"
+
+#define KEY_TEXT "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static char directory[] = "/tmp/test_conf_XXXXXX";
+static char key_file[64];
+static char operator_text[BASE64_SIZE(64)];
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static int setup(void **state)
+{
+	uint8_t operator[64];
+
+	(void)state;
+	crypto_init(CRYPTO_OPENSSL);
+	memset(operator, 5, sizeof operator);
+	base64_encode(operator_text, operator, sizeof operator);
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(key_file, sizeof key_file, "%s/key", directory);
+	write_file(key_file, KEY_TEXT "\n", 0600);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	unlink(key_file);
+	return rmdir(directory);
+}
+
+/* ---- a complete configuration, of which a test replaces one key ---- */
+
+static const struct {
+	const char *section, *key, *value; /* value NULL: made at run time */
+} server_keys[] = {{"Server", "Number", "1"}, {"Server", "ClusterKeyFile", NULL},
+		{"Server", "OperatorKey", NULL}, {"Server", "Listen", "192.0.2.1"}},
+  client_keys[] = {{"Client", "PrivateKey", KEY_TEXT}, {"Client", "PresharedKey", KEY_TEXT},
+		{"Client", "ClusterKeys", KEY_TEXT}, {"Client", "Server", "192.0.2.1"}};
+
+static const char *good(const char *key, const char *value)
+{
+	if (value)
+		return value;
+	return strcmp(key, "OperatorKey") ? key_file : operator_text;
+}
+
+static void make(char out[8192], enum conf_role role, const char *but, const char *more)
+{
+	out[0] = 0;
+	strcat(out, role == CONF_SERVER ? "[Server]\n" : "[Client]\n");
+	for (unsigned i = 0; i < 4; i++) {
+		const char *key = role == CONF_SERVER ? server_keys[i].key : client_keys[i].key;
+		const char *value = role == CONF_SERVER ? server_keys[i].value : client_keys[i].value;
+		if (!but || strcmp(key, but))
+			sprintf(out + strlen(out), "%s = %s\n", key, good(key, value));
+	}
+	strcat(out, more);
+}
+
+static int read_text(struct conf *conf, const char *text, char error[CONF_ERROR])
+{
+	error[0] = 0;
+	return conf_read_text(conf, "t.conf", text, strlen(text), error);
+}
+
+static int read_more(struct conf *conf, enum conf_role role, const char *but, const char *more,
+		char error[CONF_ERROR])
+{
+	char text[8192];
+
+	make(text, role, but, more);
+	return read_text(conf, text, error);
+}
+
+static void expect(enum conf_role role, const char *but, const char *more, const char *sentence)
+{
+	struct conf conf;
+	char error[CONF_ERROR];
+
+	assert_int_equal(read_more(&conf, role, but, more, error), -EINVAL);
+	assert_string_equal(error, sentence);
+}
+
+/* ---- the table ---- */
+
+/* For every key: a value that it takes, one that it does not, and what follows its name then. */
+static const struct {
+	const char *key, *good, *bad, *sentence;
+} values[] = {
+	{"Number", "65535", "65536", "65536 is not a server number (1 to 65535)"},
+	{"ClusterKeyFile", NULL, "key", "key is not an absolute path of at most 255 characters"},
+	{"OperatorKey", NULL, "AAAA", "AAAA is not an operator's public key (base64 of 64 bytes)"},
+	{"Port", "1", "70000", "70000 is not a port (1 to 65535)"},
+	{"Listen", "2001:db8::1", "anycast", "anycast is not an address, as 192.0.2.1 or "
+			"2001:db8::1"},
+	{"Clients", "/c", "c", "c is not an absolute path of at most 255 characters"},
+	{"KeepaliveMin", "120", "9", "9 is not a keep-alive in seconds (10 to 120)"},
+	{"KeepaliveMax", "10", "121", "121 is not a keep-alive in seconds (10 to 120)"},
+	{"HandshakeRate", "1", "0", "0 is not a rate a second (1 to 1000000)"},
+	{"HandshakePrefixRate", "1", "-1", "-1 is not a rate a second (1 to 1000000)"},
+	{"FloodRate", "0", "1e3", "1e3 is not a rate a second (0 to 10000000)"},
+	{"ClientRate", "100000000", "100000001", "100000001 is not a rate a second (0 to "
+			"100000000)"},
+	{"ActiveSessions", "16", "15", "15 is not a number of sessions (16 to 16777216)"},
+	{"PrivateKey", KEY_TEXT, "c2VjcmV0", "the value is not a key (base64 of 32 bytes)"},
+	{"PrivateKeyFile", NULL, "k", "k is not an absolute path of at most 255 characters"},
+	{"PresharedKey", KEY_TEXT, "c2VjcmV0", "the value is not a key (base64 of 32 bytes)"},
+	{"PresharedKeyFile", NULL, "k", "k is not an absolute path of at most 255 characters"},
+	{"ClusterKeys", KEY_TEXT, "k", "k is not a key (base64 of 32 bytes)"},
+	{"Server", "[2001:db8::1]:1", "example.org:1", "example.org:1 is not an address with a "
+			"port, as 192.0.2.1:4444 or [2001:db8::1]:4444"},
+	{"Keepalive", "0", "9", "9 is not a keep-alive in seconds (0, or 10 to 120)"},
+	{"Unlinkable", "yes", "true", "true is not one of no, yes"},
+	{"Cipher", "chacha20-poly1305", "aes", "aes is not one of aes-256-gcm, "
+			"chacha20-poly1305"},
+	{"Device", "any15.abc_def-g", "abcdefghijklmnop", "abcdefghijklmnop is not a device name "
+			"(1 to 15 of A-Z a-z 0-9 . _ -)"},
+	{"Payload", "ethernet", "i", "i is not one of ip, ethernet"},
+	{"EthernetDevice", "tap0", "..", ".. is not a device name (1 to 15 of A-Z a-z 0-9 . _ -)"},
+	{"Address", "10.7.0.1/16", "10.7.0.1/33", "10.7.0.1/33 is not an address or a prefix, as "
+			"10.7.0.0/16 or fd07::/64"},
+	{"Routes", "::/0", "all", "all is not an address or a prefix, as 10.7.0.0/16 or "
+			"fd07::/64"},
+	{"Networks", "10.8.0.0/24", "10.8", "10.8 is not an address or a prefix, as 10.7.0.0/16 or "
+			"fd07::/64"},
+	{"Broadcast", "yes", "Yes", "Yes is not one of no, yes"},
+	{"CopyDSCP", "yes", "1", "1 is not one of no, yes"},
+	{"ClampMSS", "no", "on", "on is not one of no, yes"},
+	{"MTU", "1280", "1500", "1500 is not an MTU in bytes (1280 to 1420)"},
+	{"Name", "a", "a/b", "a/b is not a name (1 to 31 of A-Z a-z 0-9 . _ -)"},
+	{"ControlSocket", "/s", "s", "s is not an absolute path of at most 107 characters"},
+	{"StateDirectory", "/s", "s", "s is not an absolute path of at most 223 characters"},
+	{"User", "root", "a b", "a b is not a user name (1 to 31 of A-Z a-z 0-9 . _ -)"},
+	{"Workers", "64", "65", "65 is not a number of threads (1 to 64)"},
+	{"CryptoBackend", "openssl", "o", "o is not one of auto, openssl, ipsec-mb"},
+	{"LogLevel", "debug", "verbose", "verbose is not one of error, warning, notice, info, "
+			"debug"},
+	{"TestNoUSO", "yes", "maybe", "maybe is not one of no, yes"},
+};
+
+/* A key that excludes another one, which must then not be in the configuration. */
+static const char *left_out(const char *key)
+{
+	if (!strcmp(key, "PrivateKeyFile"))
+		return "PrivateKey";
+	return strcmp(key, "PresharedKeyFile") ? key : "PresharedKey";
+}
+
+static void test_every_key(void **state)
+{
+	char more[8192], error[CONF_ERROR], sentence[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	for (size_t i = 0; i < conf_key_count; i++) {
+		const struct conf_key *k = &conf_keys[i];
+		size_t v = 0;
+		while (v < ARRAY_SIZE(values) && strcmp(values[v].key, k->name))
+			v++;
+		if (v == ARRAY_SIZE(values))
+			fail_msg("%s has no test", k->name);
+		enum conf_role role = k->roles & CONF_SERVER ? CONF_SERVER : CONF_CLIENT;
+		const char *but = left_out(k->name);
+
+		snprintf(more, sizeof more, "[%s]\n%s = %s\n", k->section, k->name,
+				good(k->name, values[v].good));
+		if (read_more(&conf, role, but, more, error))
+			fail_msg("%s", error);
+		snprintf(more, sizeof more, "[%s]\n%s=%s", k->section, k->name, values[v].bad);
+		assert_int_equal(read_more(&conf, role, but, more, error), -EINVAL);
+		char *found = strchr(error, ' ');
+		snprintf(sentence, sizeof sentence, " %s: %s", k->name, values[v].sentence);
+		assert_string_equal(found, sentence);
+
+		snprintf(more, sizeof more, "[%s]\n%s =", k->section, k->name);
+		assert_int_equal(read_more(&conf, role, but, more, error), -EINVAL);
+		snprintf(sentence, sizeof sentence, " %s: there is no value; it must be %s", k->name,
+				k->allowed);
+		assert_string_equal(strchr(error, ' '), sentence);
+	}
+}
+
+/* A key of the other role is refused in its line; one that may not be repeated, too. */
+static void test_roles_and_repeats(void **state)
+{
+	char more[8192], error[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		const struct conf_key *k = &conf_keys[i];
+		assert_string_equal(k->name, values[i].key);
+		const char *value = good(k->name, values[i].good);
+		enum conf_role role = k->roles & CONF_SERVER ? CONF_SERVER : CONF_CLIENT;
+		snprintf(more, sizeof more, "[%s]\n%s = %s\n%s = %s\n", k->section, k->name, value,
+				k->name, value);
+		int rc = read_more(&conf, role, left_out(k->name), more, error);
+		if (!(k->flags & CONF_LIST)) {
+			assert_int_equal(rc, -EINVAL);
+			assert_non_null(strstr(error, "given twice, the first time in line "));
+		}
+		if (k->roles == CONF_BOTH || strcmp(k->section, "Tunnel"))
+			continue;
+		snprintf(more, sizeof more, "[Tunnel]\n%s = %s\n", k->name, value);
+		assert_int_equal(read_more(&conf, CONF_BOTH - role, NULL, more, error), -EINVAL);
+		assert_non_null(strstr(error, "t.conf:7: "));
+		assert_non_null(strstr(error, ": this key is for "));
+	}
+}
+
+/* ---- values ---- */
+
+static void test_server_values(void **state)
+{
+	char error[CONF_ERROR], text[64];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(read_more(&c, CONF_SERVER, "Listen",
+			"Listen = 192.0.2.1 , \"2001:db8::1\" # both\nPort=\"99\"\t; no default\r\n"
+			"[Tunnel]\nAddress = 10.7.0.1/16,\tfd07::1/64\nAddress = 10.9.0.1\n"
+			"[Daemon]\n# a comment\n;another\nName = one\nLogLevel = debug\n", error), 0);
+	assert_int_equal(c.role, CONF_SERVER);
+	assert_string_equal(c.path, "t.conf");
+	assert_int_equal(c.number, 1);
+	assert_int_equal(c.cluster_secret[0], 1);
+	assert_int_equal(c.operator.seal[31], 5);
+	assert_true(c.listen_v4 && c.listen_v6);
+	assert_string_equal(endpoint_format(&c.listen[0], text), "192.0.2.1:99");
+	assert_string_equal(endpoint_format(&c.listen[1], text), "[2001:db8::1]:99");
+	assert_int_equal(c.address.count, 3);
+	assert_string_equal(prefix_format(&c.address.list[2], text), "10.9.0.1/32");
+	assert_string_equal(c.control_socket, "/run/anyrelay/one.sock");
+	assert_int_equal(c.log_level, LOG_DEBUG);
+	assert_int_equal(c.keepalive_min, 10);
+	assert_int_equal(c.keepalive_max, 120);
+	assert_int_equal(c.handshake_rate, 2000);
+	assert_int_equal(c.handshake_prefix_rate, 50);
+	assert_int_equal(c.flood_rate, 1000);
+	assert_int_equal(c.client_rate, 0);
+	assert_int_equal(c.active_sessions, 65536);
+	assert_string_equal(c.clients_file, "/etc/anyrelay/clients");
+	assert_string_equal(c.ethernet_device, "");
+	assert_int_equal(c.mtu, 1420);
+	assert_true(c.clamp_mss && !c.broadcast && !c.copy_dscp);
+}
+
+static void test_client_values(void **state)
+{
+	char error[CONF_ERROR], text[64];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(read_more(&c, CONF_CLIENT, "Server",
+			"Server = [2001:db8::1]:5, 192.0.2.1\nCipher = chacha20-poly1305\n"
+			"[Tunnel]\nPayload = ethernet\n[Daemon]\nCryptoBackend = ipsec-mb", error), 0);
+	assert_int_equal(c.role, CONF_CLIENT);
+	assert_int_equal(c.client_secret[0], 1);
+	assert_int_equal(c.psk[0], 1);
+	assert_int_equal(c.cluster_key_count, 1);
+	assert_int_equal(c.server_count, 2);
+	assert_string_equal(endpoint_format(&c.servers[0], text), "[2001:db8::1]:5");
+	assert_string_equal(endpoint_format(&c.servers[1], text), "192.0.2.1:4444");
+	assert_int_equal(c.aead, AEAD_CHACHA20_POLY1305);
+	assert_true(c.ethernet && !c.unlinkable);
+	assert_int_equal(c.backend, CRYPTO_IPSEC_MB);
+	assert_int_equal(c.keepalive, 20);
+	assert_int_equal(c.workers, 1);
+	assert_int_equal(c.log_level, LOG_INFO);
+	assert_string_equal(c.device, "any0");
+	assert_string_equal(c.user, "anyrelay");
+	assert_string_equal(c.state_directory, "/var/lib/anyrelay");
+	assert_string_equal(c.control_socket, "/run/anyrelay/client.sock");
+	conf_wipe(&c);
+	static const struct conf zeros;
+	assert_memory_equal(&c, &zeros, sizeof c);
+}
+
+/* ---- sentences ---- */
+
+static void test_form(void **state)
+{
+	(void)state;
+	expect(CONF_SERVER, NULL, "Prot = 1", "t.conf:6: Prot: no such key in [Server]; did you mean "
+			"Port in [Server]?");
+	expect(CONF_SERVER, NULL, "mtu = 1", "t.conf:6: mtu: this key belongs in [Tunnel], not in "
+			"[Server]");
+	expect(CONF_SERVER, NULL, "Frobnicate = 1", "t.conf:6: Frobnicate: no such key in [Server]; "
+			"anyrelay.conf(5) has the list");
+	expect(CONF_SERVER, NULL, "[Tunel]", "t.conf:6: [Tunel]: no such section; did you mean "
+			"[Tunnel]?");
+	expect(CONF_SERVER, NULL, "[Interface]", "t.conf:6: [Interface]: no such section; there are "
+			"[Server] or [Client], [Tunnel] and [Daemon]");
+	expect(CONF_SERVER, NULL, "[Tunnel] x", "t.conf:6: a section stands alone in its line, as "
+			"[Tunnel]");
+	expect(CONF_SERVER, NULL, "[Client]", "t.conf:6: [Client]: a file is for a server or for a "
+			"client, and line 1 has [Server]");
+	expect(CONF_SERVER, NULL, "Port", "t.conf:6: this line is neither [Section] nor Key = value");
+	expect(CONF_SERVER, NULL, "Port = \"1", "t.conf:6: Port: the quotation mark is not closed");
+	expect(CONF_SERVER, NULL, "Port = \"1\" 2", "t.conf:6: Port: there is something after the "
+			"closing quotation mark");
+	expect(CONF_SERVER, NULL, "Port = 1\nPort = 1", "t.conf:7: Port: given twice, the first time "
+			"in line 6");
+	expect(CONF_SERVER, NULL, "Port = 1, 2", "t.conf:6: Port: 1, 2 is not a port (1 to 65535)");
+	expect(CONF_SERVER, NULL, "[Tunnel]\nPayload = ip", "t.conf:7: Payload: this key is for "
+			"clients");
+	expect(CONF_CLIENT, NULL, "[Tunnel]\nNetworks = ::/0", "t.conf:7: Networks: this key is for "
+			"servers");
+}
+
+static void test_without_sections(void **state)
+{
+	struct conf conf;
+	char error[CONF_ERROR], line[5000];
+
+	(void)state;
+	assert_int_equal(read_text(&conf, "", error), -EINVAL);
+	assert_string_equal(error, "t.conf: there is neither [Server] nor [Client]; one of them says "
+			"what this daemon is");
+	assert_int_equal(read_text(&conf, "\n\nPort = 1", error), -EINVAL);
+	assert_string_equal(error, "t.conf:3: Port: a key must stand below a section, as [Server]");
+	memset(line, 'x', sizeof line);
+	assert_int_equal(conf_read_text(&conf, "t.conf", line, sizeof line, error), -EINVAL);
+	assert_string_equal(error, "t.conf:1: this line is longer than 4095 characters; a list may be "
+			"given in several lines");
+	assert_int_equal(conf_read_text(&conf, "t.conf", "[Ser\0ver]", 9, error), -EINVAL);
+	assert_string_equal(error, "t.conf:1: this line has a NUL character; is this a text file?");
+}
+
+static void test_missing(void **state)
+{
+	(void)state;
+	expect(CONF_SERVER, "Number", "", "t.conf: Number is missing in [Server]; it must be a server "
+			"number (1 to 65535). This server's number; no two servers of a cluster have "
+			"the same.");
+	expect(CONF_CLIENT, "PrivateKey", "", "t.conf: PrivateKey or PrivateKeyFile is missing in "
+			"[Client]; anyrelay enroll prints both");
+	expect(CONF_CLIENT, "PresharedKey", "", "t.conf: PresharedKey or PresharedKeyFile is missing "
+			"in [Client]; anyrelay enroll prints both");
+}
+
+static void test_between_keys(void **state)
+{
+	char more[256];
+
+	(void)state;
+	expect(CONF_SERVER, NULL, "KeepaliveMin = 60\nKeepaliveMax = 30", "t.conf:7: KeepaliveMin: 60 "
+			"is more than KeepaliveMax (30)");
+	expect(CONF_SERVER, NULL, "[Tunnel]\nEthernetDevice = any0", "t.conf:7: EthernetDevice: any0 "
+			"is already the name of Device");
+	snprintf(more, sizeof more, "PrivateKeyFile = %s", key_file);
+	expect(CONF_CLIENT, NULL, more, "t.conf:6: PrivateKey and PrivateKeyFile are both given; one "
+			"of the two is enough");
+}
+
+static void test_addresses(void **state)
+{
+	(void)state;
+	expect(CONF_SERVER, "Listen", "Listen = 0.0.0.0", "t.conf:5: Listen: 0.0.0.0 would answer on "
+			"every address of this machine, and from another one than the client called; "
+			"name the anycast address");
+	expect(CONF_SERVER, "Listen", "Listen = ::", "t.conf:5: Listen: :: would answer on every "
+			"address of this machine, and from another one than the client called; name the "
+			"anycast address");
+	expect(CONF_SERVER, NULL, "Listen = 192.0.2.2", "t.conf:6: Listen: 192.0.2.2 is a second IPv4 "
+			"address; at most one of each family is possible");
+	expect(CONF_SERVER, "Listen", "Listen = ff02::1", "t.conf:5: Listen: ff02::1 is a multicast "
+			"address; an anycast address is an ordinary one");
+	expect(CONF_CLIENT, NULL, "Server = 192.0.2.1:4444", "t.conf:6: Server: 192.0.2.1:4444 stands "
+			"there twice");
+	expect(CONF_CLIENT, NULL, "Server = 192.0.2.2, 192.0.2.3", "t.conf:6: Server: more than 2 "
+			"addresses");
+	expect(CONF_CLIENT, NULL, "ClusterKeys = " KEY_TEXT "," KEY_TEXT "," KEY_TEXT "," KEY_TEXT,
+			"t.conf:6: ClusterKeys: more than 4 keys");
+}
+
+static void test_prefix_limit(void **state)
+{
+	char more[8192] = "[Tunnel]\n", error[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	for (unsigned i = 0; i < CONF_PREFIXES_MAX; i++)
+		sprintf(more + strlen(more), "Address = 10.0.0.%u\n", i);
+	assert_int_equal(read_more(&conf, CONF_SERVER, NULL, more, error), 0);
+	assert_int_equal(conf.address.count, CONF_PREFIXES_MAX);
+	strcat(more, "Address = 10.0.1.0");
+	expect(CONF_SERVER, NULL, more, "t.conf:71: Address: more than 64 entries");
+}
+
+static void test_key_files(void **state)
+{
+	char path[80], more[256], sentence[CONF_ERROR];
+	static const struct {
+		const char *text;
+		mode_t mode;
+		const char *why;
+	} files[] = {
+		{KEY_TEXT, 0640, " holds a secret, but others may use it (mode 0640); make it 0600"},
+		{KEY_TEXT, 0604, " holds a secret, but others may use it (mode 0604); make it 0600"},
+		{"", 0600, " does not hold a key (base64 of 32 bytes, one line)"},
+		{"AAAA\n", 0600, " does not hold a key (base64 of 32 bytes, one line)"},
+		{KEY_TEXT "\n" KEY_TEXT, 0600, " does not hold a key (base64 of 32 bytes, one line)"},
+	};
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/other", directory);
+	snprintf(more, sizeof more, "ClusterKeyFile = %s", path);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		write_file(path, files[i].text, files[i].mode);
+		snprintf(sentence, sizeof sentence, "t.conf:5: ClusterKeyFile: %s%s", path,
+				files[i].why);
+		expect(CONF_SERVER, "ClusterKeyFile", more, sentence);
+	}
+	unlink(path);
+	snprintf(sentence, sizeof sentence, "t.conf:5: ClusterKeyFile: cannot read %s: No such file "
+			"or directory", path);
+	expect(CONF_SERVER, "ClusterKeyFile", more, sentence);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	snprintf(sentence, sizeof sentence, "t.conf:5: ClusterKeyFile: %s is not a file", path);
+	expect(CONF_SERVER, "ClusterKeyFile", more, sentence);
+	unlink(path);
+}
+
+/* ---- files ---- */
+
+static void test_load(void **state)
+{
+	char path[80], text[8192], error[CONF_ERROR], sentence[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/t.conf", directory);
+	make(text, CONF_CLIENT, NULL, "");
+	write_file(path, text, 0600);
+	assert_int_equal(conf_load(&conf, path, error), 0);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(conf_load(&conf, path, error), -EINVAL);
+	snprintf(sentence, sizeof sentence, "%s:2: this file holds a secret, but others may use it "
+			"(mode 0644); make it 0600", path);
+	assert_string_equal(error, sentence);
+	make(text, CONF_SERVER, NULL, ""); /* holds none: may be read by all */
+	write_file(path, text, 0644);
+	assert_int_equal(conf_load(&conf, path, error), 0);
+	unlink(path);
+	assert_int_equal(conf_load(&conf, path, error), -ENOENT);
+	snprintf(sentence, sizeof sentence, "%s: cannot read the configuration: No such file or "
+			"directory", path);
+	assert_string_equal(error, sentence);
+	assert_int_equal(conf_load(&conf, directory, error), -EISDIR);
+}
+
+static void test_reload(void **state)
+{
+	char error[CONF_ERROR];
+	struct conf a, b;
+
+	(void)state;
+	assert_int_equal(read_more(&a, CONF_SERVER, NULL, "", error), 0);
+	assert_int_equal(read_more(&b, CONF_SERVER, NULL, "FloodRate = 7\n[Tunnel]\n"
+			"Networks = 10.8.0.0/24\n", error), 0);
+	assert_null(conf_needs_restart(&a, &b));
+	conf_take_reload(&a, &b);
+	assert_int_equal(a.flood_rate, 7);
+	assert_int_equal(a.networks.count, 1);
+	assert_int_equal(read_more(&b, CONF_SERVER, NULL, "Port = 7", error), 0);
+	assert_string_equal(conf_needs_restart(&a, &b), "Port");
+	conf_take_reload(&a, &b);
+	assert_int_equal(a.port, 4444);
+	assert_int_equal(read_more(&b, CONF_CLIENT, NULL, "", error), 0);
+	assert_string_equal(conf_needs_restart(&a, &b), "[Server]");
+}
+
+/* The examples that are packaged: their text, with the one path replaced that exists only there. */
+static void test_examples(void **state)
+{
+	static const struct {
+		const char *path;
+		enum conf_role role;
+	} examples[] = {{SOURCE_ROOT "/packaging/server.conf", CONF_SERVER},
+			{SOURCE_ROOT "/packaging/client.conf", CONF_CLIENT}};
+	char text[16384], error[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(examples); i++) {
+		FILE *file = fopen(examples[i].path, "r");
+		assert_non_null(file);
+		size_t n = fread(text, 1, sizeof text - 256, file);
+		fclose(file);
+		text[n] = 0;
+		char *at = strstr(text, "= /etc/anyrelay/cluster.key\n");
+		if (at) {
+			size_t old = strlen("= /etc/anyrelay/cluster.key"), len = strlen(key_file) + 2;
+			memmove(at + len, at + old, strlen(at + old) + 1);
+			memcpy(at, "= ", 2);
+			memcpy(at + 2, key_file, len - 2);
+		}
+		if (read_text(&conf, text, error))
+			fail_msg("%s: %s", examples[i].path, error);
+		assert_int_equal(conf.role, examples[i].role);
+	}
+}
+
+/* "#Key = value" in an example says what the default is: it must be. */
+static void test_example_defaults(void **state)
+{
+	static const char *const paths[] = {SOURCE_ROOT "/packaging/server.conf",
+			SOURCE_ROOT "/packaging/client.conf"};
+	char line[512], key[64], value[256], previous[512] = "";
+	unsigned compared = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		FILE *file = fopen(paths[i], "r");
+		assert_non_null(file);
+		for (; fgets(line, sizeof line, file); strcpy(previous, line)) {
+			if (sscanf(line, "#%63[A-Za-z] = %255[^\n]", key, value) != 2 ||
+					strstr(previous, "an example"))
+				continue;
+			for (size_t k = 0; k < conf_key_count; k++) {
+				if (strcmp(conf_keys[k].name, key) || conf_keys[k].flags & CONF_COMPUTED)
+					continue;
+				assert_string_equal(value, conf_keys[k].fallback);
+				compared++;
+			}
+		}
+		fclose(file);
+	}
+	assert_true(compared > 20);
+}
+
+static void test_base64(void **state)
+{
+	static const char *const bad[] = {"", "A", "AAA", "AAAAA", "A===", "AB==", "AAB=", "AA=A",
+			"AA==AAAA", " AAAA", "AAA ", "AA A", "AA-_", "====", "AA==\n"};
+	uint8_t out[8];
+	char text[BASE64_SIZE(8)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(base64_decode(out, sizeof out, bad[i], strlen(bad[i])), -EINVAL);
+	assert_int_equal(base64_decode(out, 3, "AAAAAA==", 8), -EINVAL); /* no room */
+	for (size_t n = 1; n <= 8; n++) { /* RFC 4648 section 10 says "foobar" */
+		base64_encode(text, "foobar!?", n);
+		assert_int_equal(base64_decode(out, n, text, strlen(text)), n);
+		assert_memory_equal(out, "foobar!?", n);
+	}
+	assert_string_equal(base64_encode(text, "fooba", 5), "Zm9vYmE=");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_key), cmocka_unit_test(test_roles_and_repeats),
+		cmocka_unit_test(test_server_values), cmocka_unit_test(test_client_values),
+		cmocka_unit_test(test_form), cmocka_unit_test(test_without_sections),
+		cmocka_unit_test(test_missing), cmocka_unit_test(test_between_keys),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefix_limit),
+		cmocka_unit_test(test_key_files), cmocka_unit_test(test_load),
+		cmocka_unit_test(test_reload), cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_example_defaults), cmocka_unit_test(test_base64),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
