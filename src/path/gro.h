@@ -38,7 +38,7 @@ struct coalescer {
 	uint16_t packets;
 	uint32_t next_seq;
 	uint8_t *place; /* of the packet under way */
-	size_t saved_len; /* (as a uint8_t, gcc would copy with "rep movs", which is slow to start) */
+	size_t saved_len; /* as a uint8_t, gcc would copy with "rep movs": slow to start */
 	uint8_t saved[GRO_HEADERS_MAX];
 	uint8_t *buffer; /* GRO_BUFFER bytes, the owner's */
 };

@@ -12,6 +12,7 @@
 #define PATH_PATH_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include "path/gro.h"
 #include "path/inner.h"
 #include "path/tun.h"
@@ -88,6 +89,13 @@ struct path {
 	_Atomic bool stop;
 };
 
+/* Something another thread wants done in a worker's own. */
+struct worker_call {
+	void (*run)(void *arg, struct worker *w);
+	void *arg;
+	sem_t done;
+};
+
 struct watch {
 	int fd;
 	void (*ready)(void *arg, struct worker *w);
@@ -121,6 +129,7 @@ struct worker {
 	uint16_t piece_id;
 	uint32_t icmp_second, icmp_count;
 
+	_Atomic(struct worker_call *) call;
 	unsigned watch_count;
 	struct watch watch[WATCHES_MAX];
 	/* Called by worker 0 when a deadline has passed; returns the next one (boot time). */
@@ -155,6 +164,8 @@ void worker_unwatch(struct worker *w, int fd);
 /* The loop, until path->stop; the thread is registered with RCU. */
 void worker_run(struct worker *w);
 void worker_wake(struct worker *w);
+/* From another thread, one at a time: runs it in the worker's thread, and waits for its end. */
+void worker_do(struct worker *w, void (*run)(void *arg, struct worker *w), void *arg);
 /* Sum over all workers, read while they run. */
 void path_count(const struct path *p, struct counters *sum);
 /* n bytes that stay until the next flush; flushes first if they are not there. */

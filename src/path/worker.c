@@ -177,12 +177,30 @@ static void device_ready(struct worker *w, enum device dev)
 	receive_device(w, dev);
 }
 
-static void drain_wake(struct worker *w)
+void worker_do(struct worker *w, void (*run)(void *arg, struct worker *w), void *arg)
 {
+	struct worker_call call = {.run = run, .arg = arg};
+
+	sem_init(&call.done, 0, 0);
+	atomic_store_explicit(&w->call, &call, memory_order_release);
+	worker_wake(w);
+	while (sem_wait(&call.done) != 0)
+		; /* interrupted by a signal */
+	sem_destroy(&call.done);
+}
+
+static void answer_wake(struct worker *w)
+{
+	struct worker_call *call;
 	uint64_t n;
 
 	if (read(w->wake, &n, sizeof n) < 0)
-		return; /* somebody else's wake-up was counted in ours */
+		return; /* this wake-up was counted in an earlier one */
+	call = atomic_exchange_explicit(&w->call, NULL, memory_order_acquire);
+	if (!call)
+		return;
+	call->run(call->arg, w);
+	sem_post(&call->done);
 }
 
 static void dispatch(struct worker *w, uint64_t what)
@@ -197,7 +215,7 @@ static void dispatch(struct worker *w, uint64_t what)
 		device_ready(w, (enum device)which);
 		break;
 	case EVENT_WAKE:
-		drain_wake(w);
+		answer_wake(w);
 		break;
 	case EVENT_WATCH:
 		if (w->watch[which].ready)

@@ -11,6 +11,7 @@
 #define PROTO_DIRECTORY_H
 
 #include <stdatomic.h>
+#include "base/util.h"
 #include "proto/record.h"
 
 struct session_record; /* server.h: where the client is; replaced whole, never changed */

@@ -80,7 +80,7 @@ static void coalesce(bool commit)
 	struct coalescer c;
 	struct inner in;
 	uint8_t *place;
-	volatile size_t len = sizeof packet[0]; /* or else memcpy becomes "rep movs", slow if unaligned */
+	volatile size_t len = sizeof packet[0]; /* else gcc copies with "rep movs", slow here */
 
 	coalesce_begin(&c, buffer, true, true);
 	for (unsigned i = 0; i < PACKETS; i++) {

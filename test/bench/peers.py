@@ -48,12 +48,9 @@ class Anyrelay:
 
     @staticmethod
     def start(lab, c1, s, c2):
-        server = Server(lab, s, addresses=[f"{INNER['s']}/24"])
+        server = Server(lab, s, [f"{INNER['s']}/24"], listen=[OUTER["s"]])
         daemons = [server.start()]
-        for node, outer in ((c1, OUTER["s"]), (c2, OUTER["s2"])):
-            client = Client(server, node, [INNER[node.name]], ["10.88.0.0/24"],
-                            server_address=outer)
-            daemons.append(client.start())
+        daemons += [Client(server, node, [INNER[node.name]]).start() for node in (c1, c2)]
         return daemons
 
 

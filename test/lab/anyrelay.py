@@ -128,8 +128,7 @@ class Daemon:
 class Server(Daemon):
     """A server with its own operator and cluster."""
 
-    def __init__(self, lab, node, addresses, listen=("0.0.0.0",), name="server", number=1,
-                 **settings):
+    def __init__(self, lab, node, addresses, listen, name="server", number=1, **settings):
         super().__init__(lab, node, name)
         self.clients_file = lab.path(f"{name}-clients")
         self.listen = listen
@@ -169,14 +168,12 @@ class Server(Daemon):
 class Client(Daemon):
     """A client, enrolled with a server."""
 
-    def __init__(self, server, node, addresses, routes=(), name=None, server_address=None,
-                 rights=(), **settings):
+    def __init__(self, server, node, addresses, name=None, server_address=None, rights=(),
+                 **settings):
         name = name or node.name
         super().__init__(server.lab, node, name)
         self.config = merge(server.enroll(name, addresses, rights),
                             {"Tunnel.Device": "any0", **self.common()})
-        if routes:
-            self.set(Tunnel_Routes=list(routes))
         if server_address:
             self.set(Client_Server=endpoint(server_address))
         self.set(**settings)

@@ -67,14 +67,13 @@ class TwoNats:
         """A client's daemon, which reaches the server over one family; not started."""
         settings.setdefault("rights", ("multicast",))
         return Client(server, node, [INNER4[node.name], INNER6[node.name]],
-                      ["10.7.0.0/16", "fd07::/64", *NETWORKS],
                       server_address=SERVER4 if outer == 4 else SERVER6, **settings)
 
     def up(self, outer=4, **settings):
         """Start server (.server) and clients (.k1, .k2), and wait until they reach each other."""
         self.server = self.make_server(**settings)
-        self.k1, self.k2 = self.client(self.server, self.c1, outer), \
-            self.client(self.server, self.c2, outer)
+        self.k1 = self.client(self.server, self.c1, outer)
+        self.k2 = self.client(self.server, self.c2, outer)
         for daemon in (self.server, self.k1, self.k2):
             daemon.start()
         self.wait_connected()

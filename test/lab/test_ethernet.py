@@ -46,7 +46,8 @@ def sites():
             for host in hosts:
                 lab.link(nodes[host], "lan", nodes[site], host)
                 nodes[site].ip(f"link set {host} master br0")
-            Client(server, nodes[site], [], rights=["ethernet"], Tunnel_Payload="ethernet").start()
+            Client(server, nodes[site], [], rights=["ethernet"], Tunnel_Payload="ethernet",
+                   Tunnel_Address=None).start()
             nodes[site].ip("link set any0 master br0")
         on_lan(nodes["a"], "lan")
         on_lan(nodes["b"], "lan")

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The main thread's loop: the control socket (a line in, a JSON object out, see
+ * docs/ARCHITECTURE.md), signals, and once a second the role's housekeeping.
+ * Who may ask is a matter of the socket's permissions: its owner and root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "base/clock.h"
+#include "ctx.h"
+
+#define LINE_MAX_SIZE 256
+#define PATIENCE_MS   2000 /* for a peer that neither writes nor reads */
+
+/* ---- opening ---- */
+
+static void make_directory(const char *socket_path)
+{
+	char directory[CONF_PATH_MAX];
+	char *slash;
+
+	snprintf(directory, sizeof directory, "%s", socket_path);
+	slash = strrchr(directory, '/');
+	if (!slash || slash == directory)
+		return;
+	*slash = 0;
+	mkdir(directory, 0755); /* if that fails, bind() says so with its path */
+}
+
+/* Held as long as the daemon lives: two daemons with one configuration must not run. */
+static int take_lock(struct daemon *d, char error[SENTENCE])
+{
+	char path[CONF_PATH_MAX + 8];
+
+	snprintf(path, sizeof path, "%s.lock", d->conf.control_socket);
+	d->control_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->control_lock < 0) {
+		snprintf(error, SENTENCE, "%s: cannot be opened: %s", path, strerror(errno));
+		return -errno;
+	}
+	if (flock(d->control_lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	snprintf(error, SENTENCE,
+			"another anyrelayd is running with this configuration: it holds %s; stop it, or "
+			"give this one another Name",
+			path);
+	return -EBUSY;
+}
+
+int control_open(struct daemon *d, char error[SENTENCE])
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t mask;
+	int failed;
+
+	make_directory(d->conf.control_socket);
+	failed = take_lock(d, error);
+	if (failed)
+		return failed;
+	if (strlen(d->conf.control_socket) >= sizeof address.sun_path) {
+		snprintf(error, SENTENCE, "ControlSocket: %s is longer than %zu characters",
+				d->conf.control_socket, sizeof address.sun_path - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(address.sun_path, d->conf.control_socket);
+	unlink(address.sun_path); /* the lock is ours: it is left over from a daemon that died */
+	d->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mask = umask(0077);
+	failed = d->control < 0 || bind(d->control, (struct sockaddr *)&address, sizeof address) ||
+				 listen(d->control, 16) ?
+			-errno : 0;
+	umask(mask);
+	if (failed)
+		snprintf(error, SENTENCE, "%s: the control socket cannot be made: %s",
+				d->conf.control_socket, strerror(-failed));
+	return failed;
+}
+
+void control_close(struct daemon *d)
+{
+	if (d->control < 0)
+		return;
+	close(d->control);
+	unlink(d->conf.control_socket);
+}
+
+/* ---- commands ---- */
+
+static char *error_json(const char *sentence)
+{
+	json_t *o = json_pack("{s:s}", "error", sentence);
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	json_decref(o);
+	return text;
+}
+
+static char *reload_json(struct daemon *d)
+{
+	char sentence[SENTENCE];
+	json_t *o;
+	char *text;
+
+	if (daemon_reload(d, sentence))
+		return error_json(sentence);
+	o = json_pack("{s:b}", "reloaded", 1);
+	if (o && sentence[0])
+		json_object_set_new(o, "note", json_string(sentence));
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	return text;
+}
+
+static const struct command {
+	const char *name;
+	char *(*answer)(struct daemon *d);
+} commands[] = {
+	{"status", status_json},
+	{"sessions", sessions_json},
+	{"reload", reload_json},
+};
+
+static char *answer_to(struct daemon *d, const char *line)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(line, commands[i].name))
+			return commands[i].answer(d);
+	return error_json("unknown command: this daemon knows status, sessions and reload");
+}
+
+/* ---- one connection, from its line to its answer ---- */
+
+/* Until the line feed; false if none comes. */
+static bool read_line(int fd, char line[LINE_MAX_SIZE])
+{
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < LINE_MAX_SIZE - 1) {
+		got = read(fd, line + n, LINE_MAX_SIZE - 1 - n);
+		if (got <= 0)
+			return false;
+		n += (size_t)got;
+		line[n] = 0;
+		if (strchr(line, '\n')) {
+			*strchr(line, '\n') = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void write_all(int fd, const char *text)
+{
+	size_t left = strlen(text);
+	ssize_t n;
+
+	for (; left; left -= (size_t)n, text += n) {
+		n = send(fd, text, left, MSG_NOSIGNAL);
+		if (n <= 0)
+			return; /* the peer has gone, or does not read */
+	}
+}
+
+static void serve_one(struct daemon *d)
+{
+	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	int fd = accept4(d->control, NULL, NULL, SOCK_CLOEXEC);
+	char line[LINE_MAX_SIZE];
+	char *answer;
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (read_line(fd, line)) {
+		answer = answer_to(d, line);
+		write_all(fd, answer ? answer : "{\"error\":\"out of memory\"}");
+		free(answer);
+	}
+	close(fd);
+}
+
+/* ---- reload ---- */
+
+int daemon_reload(struct daemon *d, char sentence[SENTENCE])
+{
+	struct conf *fresh = malloc(sizeof *fresh);
+	const char *restart;
+	int failed;
+
+	sentence[0] = 0;
+	if (!fresh) {
+		snprintf(sentence, SENTENCE, "out of memory");
+		return -ENOMEM;
+	}
+	failed = conf_load(fresh, d->conf.path, sentence);
+	if (failed) {
+		free(fresh);
+		return failed;
+	}
+	restart = conf_needs_restart(&d->conf, fresh);
+	if (restart)
+		snprintf(sentence, SENTENCE, "%s has changed, which takes effect at a restart", restart);
+	conf_take_reload(&d->conf, fresh);
+	conf_wipe(fresh);
+	free(fresh);
+	log_set_level(d->conf.log_level);
+	if (d->conf.role != CONF_SERVER)
+		return 0;
+	server_role_apply(d);
+	return server_role_reload(d, sentence);
+}
+
+/* ---- the loop ---- */
+
+/* False: stop. */
+static bool take_signal(struct daemon *d)
+{
+	struct signalfd_siginfo info;
+	char sentence[SENTENCE];
+
+	if (read(d->signals, &info, sizeof info) != sizeof info)
+		return true;
+	if (info.ssi_signo != SIGHUP)
+		return false;
+	if (daemon_reload(d, sentence))
+		log_error("reload: %s; nothing has changed", sentence);
+	else
+		log_notice("reloaded%s%s", sentence[0] ? ": " : "", sentence);
+	return true;
+}
+
+void control_serve(struct daemon *d)
+{
+	struct pollfd fds[] = {
+		{.fd = d->control, .events = POLLIN},
+		{.fd = d->signals, .events = POLLIN},
+	};
+	struct instant now;
+	bool more = true;
+
+	while (more) {
+		urcu_qsbr_thread_offline();
+		poll(fds, ARRAY_SIZE(fds), 1000);
+		urcu_qsbr_thread_online();
+		if (fds[0].revents)
+			serve_one(d);
+		if (fds[1].revents)
+			more = take_signal(d);
+		clock_read(&now);
+		if (d->conf.role == CONF_SERVER)
+			server_role_tick(d, &now);
+	}
+}

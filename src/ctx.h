@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The daemon, put together: the only place that knows every part.  main.c
+ * begins and ends it, server_role.c and client_role.c set up what one role
+ * needs, control.c and status.c answer the tool.
+ *
+ * Threads.  The main thread does what is not a packet: control socket, signals,
+ * reload, housekeeping.  Workers do packets and nothing else.
+ */
+#ifndef CTX_H
+#define CTX_H
+
+#include "cluster/registry.h"
+#include "conf.h"
+#include "mode/members.h"
+#include "path/path.h"
+
+#define SENTENCE 640 /* room for an error sentence */
+
+struct daemon {
+	struct conf conf;
+	struct path path;
+	struct server server;
+	struct uplink uplink;
+	struct registry registry;
+	struct members_owner members;
+	struct instant started;
+	int control, control_lock; /* descriptors */
+	int signals;
+	unsigned tunnel_mtu; /* client: as set on the device */
+	int netwatch;        /* client */
+	ticks next_groups;   /* client: boot time of the next look at the multicast groups */
+};
+
+/* ---- server_role.c, client_role.c: 0 or a negative errno and a sentence ---- */
+int server_role_start(struct daemon *d, char error[SENTENCE]);
+void server_role_tick(struct daemon *d, const struct instant *now);
+/* The clients file, again.  Also what the configuration allows to change. */
+int server_role_reload(struct daemon *d, char error[SENTENCE]);
+void server_role_apply(struct daemon *d);
+int client_role_start(struct daemon *d, char error[SENTENCE]);
+
+/* ---- setup.c: what both roles need ---- */
+int setup_workers(struct daemon *d, char error[SENTENCE]);
+int setup_device(struct daemon *d, enum device which, const char *name, bool ethernet,
+		char error[SENTENCE]);
+int setup_sockets(struct daemon *d, const struct endpoint local[FAMILY_COUNT],
+		const bool present[FAMILY_COUNT], char error[SENTENCE]);
+void setup_free(struct daemon *d);
+
+/* ---- control.c ---- */
+int control_open(struct daemon *d, char error[SENTENCE]);
+void control_serve(struct daemon *d);
+void control_close(struct daemon *d);
+/* SIGHUP and `anyrelay reload`.  0 or a negative errno and a sentence; notes say what needs a restart. */
+int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
+
+/* ---- status.c: JSON text, to be freed; NULL: out of memory ---- */
+char *status_json(struct daemon *d);
+char *sessions_json(struct daemon *d);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* The server: what it is made of, and what it does by the second. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "ctx.h"
+#include "mode/ethernet.h"
+
+#define MARK_INTERVAL TICKS_S(10)
+#define ETHERNET_ROOM (PMTU_FIRST - 48 - PACKET_OVERHEAD - ETHERNET_HEADER)
+
+/* ---- the clock's mark on disk ---- */
+
+static void mark_path(const struct daemon *d, char path[CONF_PATH_MAX + 64])
+{
+	snprintf(path, CONF_PATH_MAX + 64, "%s/%s.clock", d->conf.state_directory, d->conf.name);
+}
+
+/*
+ * T must not repeat.  A clock behind the time that this server has already used
+ * is wrong, or was wrong then; a person has to say which.
+ */
+static int check_clock(struct daemon *d, char error[SENTENCE])
+{
+	char path[CONF_PATH_MAX + 64];
+	long behind;
+
+	mark_path(d, path);
+	behind = clock_mark_check(path, d->started.cluster);
+	if (behind > 0) {
+		snprintf(error, SENTENCE,
+				"the system clock is %ld s behind the time at which this server last ran "
+				"(%s); set the clock (NTP) and start again, or remove that file if the "
+				"clock is right now and was wrong then",
+				behind, path);
+		return -ETIME;
+	}
+	if (behind < 0 && behind != -ENOENT) {
+		snprintf(error, SENTENCE, "%s: cannot be read: %s", path, strerror((int)-behind));
+		return (int)behind;
+	}
+	return 0;
+}
+
+static int store_mark(struct daemon *d, char error[SENTENCE])
+{
+	struct instant now;
+	char path[CONF_PATH_MAX + 64];
+	int failed;
+
+	clock_read(&now);
+	mark_path(d, path);
+	failed = clock_mark_store(path, now.cluster);
+	if (failed)
+		snprintf(error, SENTENCE,
+				"%s: cannot be written: %s; it guards against a clock that goes back, "
+				"so StateDirectory must be a directory with room that the user %s may "
+				"write to",
+				path, strerror(-failed), d->conf.user);
+	return failed;
+}
+
+/* ---- parts ---- */
+
+static int start_core(struct daemon *d, char error[SENTENCE])
+{
+	struct server_options o = {
+		.number = d->conf.number,
+		.active_sessions = d->conf.active_sessions,
+		.handshake_rate = d->conf.handshake_rate,
+		.handshake_prefix_rate = d->conf.handshake_prefix_rate,
+		.keepalive_min = d->conf.keepalive_min,
+		.keepalive_max = d->conf.keepalive_max,
+		.cluster_key_count = 1,
+		.limits = key_limits,
+		.record_changed = members_record_changed,
+		.record_changed_arg = &d->members,
+	};
+	int failed;
+
+	random_bytes(o.boot_random, sizeof o.boot_random);
+	random_bytes(o.start, sizeof o.start);
+	random_bytes(&o.lineage_id, sizeof o.lineage_id);
+	memcpy(o.cluster_secrets[0], d->conf.cluster_secret, KEY_SIZE);
+	d->path.members = members_new();
+	d->path.ethernet = ethernet_new();
+	d->members = (struct members_owner){d->path.members, &d->server};
+	failed = d->path.members && d->path.ethernet ? server_init(&d->server, &o, &d->started) :
+						       -ENOMEM;
+	wipe(&o, sizeof o);
+	if (failed) {
+		snprintf(error, SENTENCE, "not enough memory for ActiveSessions = %u",
+				d->conf.active_sessions);
+		return failed;
+	}
+	d->path.server = &d->server;
+	return 0;
+}
+
+/* Directed broadcast addresses of the tunnel's IPv4 networks, and the addresses we answer from. */
+static void learn_own_addresses(struct daemon *d)
+{
+	struct path *p = &d->path;
+
+	for (unsigned i = 0; i < d->conf.address.count; i++) {
+		const struct prefix *a = &d->conf.address.list[i];
+		enum family f = addr_is_v4(a->ip) ? FAMILY_V4 : FAMILY_V6;
+
+		if (!p->has_own[f])
+			memcpy(p->own[f], a->ip, 16);
+		p->has_own[f] = true;
+		if (f == FAMILY_V4 && a->len < 127 && p->broadcast_count < ARRAY_SIZE(p->broadcast_ip)) {
+			uint8_t *ip = p->broadcast_ip[p->broadcast_count++];
+			uint32_t host = 0xffffffffu >> (a->len - 96);
+			memcpy(ip, a->ip, 16);
+			store_be32(ip + 12, load_be32(ip + 12) | (a->len > 96 ? host : 0xffffffffu));
+		}
+	}
+}
+
+/* The server's own inner addresses are networks of one host that clients may reach. */
+static void learn_networks(struct daemon *d)
+{
+	static struct prefix list[2 * CONF_PREFIXES_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < d->conf.address.count; i++) {
+		list[n] = d->conf.address.list[i];
+		list[n++].len = 128;
+	}
+	for (unsigned i = 0; i < d->conf.networks.count; i++)
+		list[n++] = d->conf.networks.list[i];
+	d->path.networks = list;
+	d->path.network_count = n;
+}
+
+static int start_devices(struct daemon *d, char error[SENTENCE])
+{
+	const struct conf *c = &d->conf;
+	int failed = setup_device(d, DEVICE_TUN, c->device, false, error);
+
+	if (!failed)
+		failed = tun_set_up(&d->path.device[DEVICE_TUN], c->mtu, device_gso_max(c->mtu),
+				c->address.list, c->address.count, c->routes.list, c->routes.count,
+				error, SENTENCE);
+	if (!failed && c->ethernet_device[0])
+		failed = setup_device(d, DEVICE_TAP, c->ethernet_device, true, error);
+	if (!failed && c->ethernet_device[0])
+		failed = tun_set_up(&d->path.device[DEVICE_TAP], ETHERNET_ROOM - 14, 0, NULL, 0, NULL,
+				0, error, SENTENCE);
+	return failed;
+}
+
+int server_role_start(struct daemon *d, char error[SENTENCE])
+{
+	bool present[FAMILY_COUNT] = {d->conf.listen_v4, d->conf.listen_v6};
+	int failed;
+
+	failed = check_clock(d, error);
+	if (!failed)
+		failed = store_mark(d, error);
+	if (!failed)
+		failed = setup_workers(d, error);
+	if (!failed)
+		failed = start_core(d, error);
+	if (failed)
+		return failed;
+	d->registry = (struct registry){&registry_local, d->conf.clients_file, &d->conf.operator,
+			d->conf.cluster_secret};
+	failed = server_role_reload(d, error);
+	if (failed)
+		return failed;
+	learn_own_addresses(d);
+	learn_networks(d);
+	server_role_apply(d);
+	failed = setup_sockets(d, d->conf.listen, present, error);
+	return failed ? failed : start_devices(d, error);
+}
+
+int server_role_reload(struct daemon *d, char error[SENTENCE])
+{
+	struct directory *fresh;
+	int failed = d->registry.ops->load(
+			&d->registry, d->server.directory, &fresh, error, SENTENCE);
+
+	if (!failed)
+		server_set_directory(&d->server, fresh);
+	return failed;
+}
+
+/* Plain words that workers read one by one: each change is whole. */
+void server_role_apply(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+
+	d->path.broadcast = c->broadcast;
+	d->path.copy_dscp = c->copy_dscp;
+	d->path.clamp_mss = c->clamp_mss;
+	d->path.flood_rate = c->flood_rate;
+	d->path.client_rate = c->client_rate;
+	d->server.handshake_rate = c->handshake_rate;
+	d->server.handshake_prefix_rate = c->handshake_prefix_rate;
+	d->server.keepalive_min = c->keepalive_min;
+	d->server.keepalive_max = c->keepalive_max;
+}
+
+void server_role_tick(struct daemon *d, const struct instant *now)
+{
+	static ticks next_mark;
+	char error[SENTENCE];
+
+	server_tick(&d->server, now);
+	if (now->boot < next_mark)
+		return;
+	next_mark = now->boot + MARK_INTERVAL;
+	if (store_mark(d, error))
+		log_limited(LOG_WARNING, 1, "%s", error);
+}

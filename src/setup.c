@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* Workers, devices and sockets: made before any thread runs. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "ctx.h"
+#include "mode/ethernet.h"
+#include "path/mode.h"
+#include "path/xport.h"
+
+int setup_workers(struct daemon *d, char error[SENTENCE])
+{
+	struct path *p = &d->path;
+
+	p->mode = &mode_tunnel;
+	p->xport = &xport_anycast_udp;
+	p->clamp_mss = d->conf.clamp_mss;
+	p->copy_dscp = d->conf.copy_dscp;
+	p->mtu = d->conf.mtu;
+	p->worker_count = d->conf.workers;
+	for (unsigned i = 0; i < p->worker_count; i++) {
+		p->worker[i] = worker_new(p, i);
+		if (!p->worker[i]) {
+			snprintf(error, SENTENCE, "worker %u: not enough memory or descriptors", i);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int setup_device(struct daemon *d, enum device which, const char *name, bool ethernet,
+		char error[SENTENCE])
+{
+	struct path *p = &d->path;
+	int fd[WORKERS_MAX];
+	int failed = tun_open(&p->device[which], name, ethernet, p->worker_count, d->conf.no_uso, fd,
+			error, SENTENCE);
+
+	if (failed)
+		return failed;
+	p->has_device[which] = true;
+	for (unsigned i = 0; i < p->worker_count; i++)
+		p->worker[i]->device[which] = fd[i];
+	return 0;
+}
+
+int setup_sockets(struct daemon *d, const struct endpoint local[FAMILY_COUNT],
+		const bool present[FAMILY_COUNT], char error[SENTENCE])
+{
+	for (unsigned i = 0; i < d->path.worker_count; i++) {
+		int failed = d->path.xport->open(d->path.worker[i], local, present, error, SENTENCE);
+		if (failed)
+			return failed;
+	}
+	return 0;
+}
+
+void setup_free(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->path.worker_count; i++)
+		worker_free(d->path.worker[i]);
+	d->path.worker_count = 0;
+	members_free(d->path.members);
+	ethernet_free(d->path.ethernet);
+}
