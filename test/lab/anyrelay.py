@@ -60,6 +60,13 @@ def merge(config, settings):
     return config
 
 
+def private(lab, name, text):
+    """A file that only the daemon reads, again at each reload."""
+    path = lab.write(name, text, 0o600)
+    shutil.chown(path, USER)
+    return path
+
+
 class Daemon:
     """One anyrelayd: its directory, configuration and control socket."""
 
@@ -77,7 +84,7 @@ class Daemon:
                 "Daemon.StateDirectory": self.directory, "Daemon.User": USER}
 
     def write(self):
-        self.lab.write(os.path.basename(self.config_path), render(self.config), 0o600)
+        private(self.lab, os.path.basename(self.config_path), render(self.config))
 
     def set(self, **settings):
         """Change the configuration: set(Tunnel_MTU=1300)."""
@@ -134,7 +141,7 @@ class Server(Daemon):
         self.listen = listen
         self.operator_key = lab.write(f"{name}-operator.key",
                                       tool(TOOL, "genkey", "--operator"), 0o600)
-        self.cluster_key = lab.write(f"{name}-cluster.key", tool(TOOL, "genkey"), 0o600)
+        self.cluster_key = private(lab, f"{name}-cluster.key", tool(TOOL, "genkey"))
         with open(self.operator_key) as operator, open(self.cluster_key) as cluster:
             self.operator_public = tool(TOOL, "pubkey", "--operator", input=operator.read()).strip()
             self.cluster_public = tool(TOOL, "pubkey", input=cluster.read()).strip()

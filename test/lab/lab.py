@@ -38,7 +38,7 @@ class LabError(Exception):
 
 
 def enter():
-    """Go on in a child process inside own namespaces, where this returns; the parent waits for it."""
+    """Go on in a child process in own namespaces, where this returns; the parent waits for it."""
     if os.geteuid() != 0:
         sys.exit("labs make network namespaces: start them as root")
     libc = ctypes.CDLL(None, use_errno=True)

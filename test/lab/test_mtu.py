@@ -96,9 +96,9 @@ def test_nothing_is_fragmented_outside(net):
 def test_path_that_shrinks(lab):
     """The leg narrows under a running session: c1 hears of it by ICMP, probes, and goes on."""
     net = TwoNats(lab).up()
-    wait_until(lambda: net.k1.status()["up_mtu"] == 1500, "1500 to be proven", 15)
+    wait_until(lambda: net.k1.status()["session"]["up_mtu"] == 1500, "1500 to be proven", 15)
     narrow(net, 1300)
     with traffic.iperf_server(net.c2, INNER4["c2"]):
         traffic.iperf(net.c1, INNER4["c2"], seconds=5)
-        assert net.k1.status()["up_mtu"] <= 1300
+        assert net.k1.status()["session"]["up_mtu"] <= 1300
         assert traffic.iperf(net.c1, INNER4["c2"], seconds=1)["bytes"] > 1_000_000

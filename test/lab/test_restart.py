@@ -25,7 +25,7 @@ def test_server_is_killed(lab):
     running.finish()
     assert running.longest_gap() < 5
     traffic.ping(net.c2, INNER6["c1"])
-    assert net.k1.status()["hints"] > 0
+    assert net.k1.status()["events"]["hints"] > 0
 
 
 def test_server_is_stopped_and_started(lab):
@@ -51,6 +51,6 @@ def test_client_before_the_server(lab):
     net.server = net.make_server()
     net.k1 = net.client(net.server, net.c1)
     net.k1.start()
-    wait_until(lambda: net.k1.status()["handshakes_sent"] >= 2, "the client to have tried twice")
+    wait_until(lambda: net.k1.status()["events"]["handshakes_sent"] >= 2, "the client to have tried twice")
     net.server.start()
     wait_until(lambda: traffic.reaches(net.c1, INNER4["s"]), "the client to connect", 20)

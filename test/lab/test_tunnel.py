@@ -93,4 +93,4 @@ def test_hop_limit(net):
 def test_sessions(net):
     sessions = net.server.sessions()
     assert set(sessions) == {"c1", "c2"}
-    assert sessions["c1"]["rx_bytes"] > 0
+    assert sessions["c1"]["addresses"] == [f"{INNER4['c1']}/32", f"{INNER6['c1']}/128"]
