@@ -462,7 +462,7 @@ static void idle_client_is_small(void **state)
 	}
 	assert_int_equal(directory_finish(d), 0);
 	used = mallinfo2().uordblks + mallinfo2().hblkhd - before;
-	print_message("%zu bytes a client with its place in all tables\n", used / CLIENTS);
+	print_message("# %zu bytes a client with its place in all tables\n", used / CLIENTS);
 	/* A sanitizer's allocator reports nothing. */
 	assert_true(used / CLIENTS < 280);
 	assert_int_equal(directory_by_index(d, 77777)->index, 77777);
