@@ -179,6 +179,8 @@ void worker_flush(struct worker *w);
 
 /* ---- receive.c ---- */
 void receive_udp(struct worker *w, enum family f);
+/* ICMP said that a packet of ours was too big, and quotes this much of it. */
+void receive_too_big(struct worker *w, const uint8_t *quoted, size_t len);
 void receive_device(struct worker *w, enum device dev);
 
 /* ---- send.c ---- */

@@ -156,6 +156,15 @@ void receive_udp(struct worker *w, enum family f)
 	worker_flush(w); /* packets may lie in the receive buffers */
 }
 
+void receive_too_big(struct worker *w, const uint8_t *quoted, size_t len)
+{
+	if (w->path->server)
+		server_too_big(w->path->server, &w->now, quoted, len, &w->output);
+	else
+		uplink_too_big(w->path->uplink, &w->now, quoted, len);
+	w->deadline = 0;
+}
+
 /* ---- frames from the device ---- */
 
 static void take_device_packet(struct worker *w, uint8_t *data, size_t len, unsigned more)

@@ -3,6 +3,7 @@
 #include "path/udp.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -22,6 +23,7 @@ struct option {
 static const struct option options_v4[] = {
 		{IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
 		{IPPROTO_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
+		{IPPROTO_IP, IP_RECVERR, 1, "IP_RECVERR"},
 		{IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO"},
 		{0},
 };
@@ -30,6 +32,7 @@ static const struct option options_v6[] = {
 		{IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"},
 		{IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
 		{IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
+		{IPPROTO_IPV6, IPV6_RECVERR, 1, "IPV6_RECVERR"},
 		/* A changed label would move a flow to another anycast server where routers hash it. */
 		{IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 0, "IPV6_AUTOFLOWLABEL"},
 		{IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO"},
@@ -187,6 +190,29 @@ int udp_receive(struct udp_receiver *r, int fd)
 	return n;
 }
 
+bool udp_read_error(int fd, struct udp_error *e)
+{
+	uint8_t control[256] __attribute__((aligned(8)));
+	struct iovec iov = {e->quoted, sizeof e->quoted};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			.msg_controllen = sizeof control};
+	ssize_t n = recvmsg(fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT);
+	struct sock_extended_err error;
+
+	if (n < 0)
+		return false;
+	e->len = (size_t)n;
+	e->too_big = false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+		if (c->cmsg_len < CMSG_LEN(sizeof error) ||
+				(c->cmsg_type != IP_RECVERR && c->cmsg_type != IPV6_RECVERR))
+			continue;
+		memcpy(&error, CMSG_DATA(c), sizeof error);
+		e->too_big = error.ee_errno == EMSGSIZE && error.ee_origin != SO_EE_ORIGIN_LOCAL;
+	}
+	return true;
+}
+
 /* ---- queueing ---- */
 
 void udp_sender_init(struct udp_sender *s, int fd)
@@ -321,11 +347,11 @@ static int send_some(struct udp_sender *s, struct mmsghdr *header, unsigned coun
 			waited = true;
 			continue;
 		}
-		if (errno == ECONNREFUSED && !repeated) {
+		if (errno != EAGAIN && !repeated) {
 			repeated = true;
 			continue;
 		}
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+		return -errno;
 	}
 }
 

@@ -61,6 +61,15 @@ void udp_receiver_init(struct udp_receiver *r);
  */
 int udp_receive(struct udp_receiver *r, int fd);
 
+/* An ICMP error about a datagram of ours: hearsay, anybody can forge it. */
+struct udp_error {
+	bool too_big;
+	uint8_t quoted[64]; /* the beginning of our datagram's payload */
+	size_t len;
+};
+/* The next one; false when there are no more.  They must be read, or the socket stays in error. */
+bool udp_read_error(int fd, struct udp_error *e);
+
 /* ---- sending ---- */
 
 #define UDP_RUNS      64    /* of a queue: it flushes itself when full */

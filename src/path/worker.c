@@ -203,12 +203,14 @@ static void answer_wake(struct worker *w)
 	sem_post(&call->done);
 }
 
-static void dispatch(struct worker *w, uint64_t what)
+static void dispatch(struct worker *w, uint64_t what, uint32_t events)
 {
 	unsigned which = (uint32_t)what;
 
 	switch ((enum event_kind)(what >> 32)) {
 	case EVENT_UDP:
+		if (unlikely(events & EPOLLERR))
+			w->path->xport->errors(w, (enum family)which);
 		receive_udp(w, (enum family)which);
 		break;
 	case EVENT_DEVICE:
@@ -257,7 +259,7 @@ static void round_of_work(struct worker *w)
 	clock_read(&w->now);
 	count(w, TRAFFIC_LOOPS, 1);
 	for (int i = 0; i < n; i++)
-		dispatch(w, events[i].data.u64);
+		dispatch(w, events[i].data.u64, events[i].events);
 	if (w->timer && w->now.boot >= w->deadline)
 		w->deadline = w->timer(w->timer_arg, w);
 	if (w->path->uplink && w->device_paused && w->path->uplink->newest)

@@ -19,6 +19,8 @@ struct xport {
 			const bool present[FAMILY_COUNT], char *error, size_t error_size);
 	/* Fills w->in from one socket; the number of messages or a negative errno. */
 	int (*receive)(struct worker *w, enum family f);
+	/* What ICMP says about our packets. */
+	void (*errors)(struct worker *w, enum family f);
 	/* Queues a packet; data is borrowed until flush(). */
 	void (*send)(struct worker *w, const struct endpoint *to, uint8_t tos, const uint8_t *data,
 			size_t len);

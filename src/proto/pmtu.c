@@ -18,9 +18,10 @@ static bool alive(const struct pmtu_path *path, ticks now)
 	return now - path->heard < FORGET_AFTER;
 }
 
-void pmtu_begin(struct pmtu *p, ticks now)
+void pmtu_begin(struct pmtu *p, ticks interval, ticks now)
 {
 	memset(p, 0, sizeof *p);
+	p->interval = interval;
 	pmtu_restart(p, now);
 }
 
@@ -32,6 +33,12 @@ void pmtu_restart(struct pmtu *p, ticks now)
 	p->losses = 0;
 	p->begun = false;
 	p->next = now;
+}
+
+void pmtu_doubt(struct pmtu *p, ticks now)
+{
+	if (p->size == 0)
+		pmtu_restart(p, now);
 }
 
 bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
@@ -108,7 +115,7 @@ uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id)
 			return 0;
 	}
 	p->begun = true;
-	p->next = now + MAX(4 * rtt, TICKS_MS(300)); /* and never more than 4 a second */
+	p->next = now + MAX(2 * rtt, p->interval);
 	*id = ++p->id;
 	return p->size;
 }

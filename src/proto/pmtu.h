@@ -32,12 +32,15 @@ struct pmtu {
 	uint8_t losses;
 	bool begun;         /* the present size has been sent at least once */
 	uint32_t id;        /* of the last probe */
+	ticks interval;     /* least time between two probes */
 	ticks next;         /* boot time of the next step */
 };
 
-void pmtu_begin(struct pmtu *p, ticks now);
-/* From 1500 again, keeping what is proven meanwhile: new path, new server, ICMP, every 10 minutes. */
+void pmtu_begin(struct pmtu *p, ticks interval, ticks now);
+/* From 1500 again, keeping what is proven meanwhile: new path, new server, every 10 minutes. */
 void pmtu_restart(struct pmtu *p, ticks now);
+/* Something says that large packets do not pass: look again, unless a search is under way. */
+void pmtu_doubt(struct pmtu *p, ticks now);
 /* A packet from this sender.  True if it is a new one (the search has begun again). */
 bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now);
 /* Time for a probe: its size and id, or 0. */

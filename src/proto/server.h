@@ -84,7 +84,8 @@ struct active {
 	X(PATH_CHALLENGES, "path_challenges", "challenges to a new address")                       \
 	X(TIME_CHALLENGES, "time_challenges", "challenges because of a packet's age")              \
 	X(MOVES, "moves", "endpoints moved")                                                       \
-	X(PROBES, "probes", "path MTU probes sent")
+	X(PROBES, "probes", "path MTU probes sent")                                                \
+	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")
 enum server_event {
 #define X(name, key, text) SERVER_##name,
 	SERVER_EVENTS(X)
@@ -138,7 +139,7 @@ struct server {
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
 	struct limiter challenges, handshakes, hints;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
-	_Atomic uint64_t hint_second;
+	_Atomic uint64_t hint_second, icmp_second;
 	record_changed *record_changed;
 	void *record_changed_arg;
 	pthread_mutex_t lock;
@@ -189,6 +190,14 @@ struct downstream {
 };
 enum drop server_downstream(struct server *s, const struct instant *now, struct client *c,
 		struct downstream *down);
+
+/*
+ * ICMP said that a packet of ours was too big, and quotes this of it.  Anybody
+ * can say so: the client is asked to look again, no more, and only if a session
+ * here may have sent that.
+ */
+void server_too_big(struct server *s, const struct instant *now, const uint8_t *quoted, size_t len,
+		struct output *out);
 
 /* ---- from time to time ---- */
 

@@ -19,6 +19,7 @@
 #define SILENT_START     TICKS_MS(100) /* no challenge while the first HELLO may be on its way */
 #define PROBES_A_SECOND  4
 #define PROBE_SIZE_MAX   1500
+#define ICMP_A_SECOND    10 /* believed enough to look into */
 #define HOLD_MAX         30 /* s */
 #define TIME_AGE_MIN     -32
 #define TIME_AGE_MAX     480 /* 1/16 s */
@@ -328,6 +329,43 @@ static enum drop send_probe(struct server *s, const struct instant *now, struct 
 	server_need_tx(s, now, a);
 	reply(s, now, &a->tx, &r->endpoint, plain, probe.size - overhead, out);
 	return DROP_NONE;
+}
+
+/* The session whose sending state made this header: a rare question, so it may take a walk. */
+static struct active *sender_of(struct server *s, const struct header *h)
+{
+	for (uint64_t b = 0; b <= s->active->mask; b++)
+		for (struct active *a = atomic_load_explicit(&s->active->bucket[b], memory_order_acquire);
+				a; a = atomic_load_explicit(&a->next, memory_order_acquire))
+			if (atomic_load_explicit(&a->has_tx, memory_order_acquire) &&
+					a->kid == h->kid && a->tx.header.type == h->type &&
+					!memcmp(a->tx.header.to, h->to, SID_SIZE) &&
+					h->number >= a->tx.first && h->number < a->tx.next)
+				return a;
+	return NULL;
+}
+
+void server_too_big(struct server *s, const struct instant *now, const uint8_t *quoted, size_t len,
+		struct output *out)
+{
+	struct probe ask = {0};
+	struct reply_room room;
+	struct downstream down;
+	struct active *a;
+	struct header h;
+
+	if (len < HEADER_SIZE || (quoted[0] & 0xf0) != WIRE_MAGIC ||
+			memcmp(quoted + HEADER_TO, s->sender, SENDER_SIZE) != 0 ||
+			!limiter_pass_all(&s->icmp_second, (uint32_t)(now->boot / TICKS_PER_SEC),
+					ICMP_A_SECOND))
+		return;
+	header_load(&h, quoted);
+	a = sender_of(s, &h);
+	if (!a || server_downstream(s, now, a->client, &down) != DROP_NONE)
+		return;
+	server_event(s, SERVER_TOO_BIG);
+	reply(s, now, &down.active->tx, &down.record->endpoint, room.plain,
+			probe_write(room.plain, CONTROL_PROBE_REQ, &ask), out);
 }
 
 enum drop server_control(struct server *s, const struct instant *now, struct active *a,

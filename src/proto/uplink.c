@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define FIRST_SIGHT_AGE 160 /* 1/16 s: age of the first packet of a sender */
-#define HINT_AGE        32  /* 1/16 s: only packets this young are believed to be hinted at */
+#define QUOTE_AGE       32  /* 1/16 s: only packets this young are believed to be quoted */
 #define WOKEN_AFTER     TICKS_S(5)
 #define SILENCE         TICKS_S(3)
 
@@ -25,8 +25,8 @@ int uplink_init(struct uplink *u, const struct uplink_options *o, const struct i
 	memset(u, 0, sizeof *u);
 	u->o = *o;
 	key_pair_from_secret(&u->own, o->secret);
-	pmtu_begin(&u->up, now->boot);
-	pmtu_begin(&u->down, now->boot);
+	pmtu_begin(&u->up, TICKS_MS(60), now->boot);
+	pmtu_begin(&u->down, TICKS_MS(260), now->boot); /* servers send 4 a second */
 	random_bytes(&u->random, sizeof u->random);
 	u->random |= 1;
 	u->last_tick = now->boot;
@@ -200,6 +200,16 @@ static enum drop open_data(struct uplink *u, const struct instant *now, const st
 	}
 }
 
+/* A header that we may have sent in the last 2 s in the newest session. */
+static bool recently_sent(const struct uplink *u, const struct header *h)
+{
+	const struct uplink_session *s = u->newest;
+
+	return s && h->type == s->tx.header.type && h->kid == s->kid &&
+	       !memcmp(h->to, s->sid, SID_SIZE) && h->number >= s->tx.first &&
+	       h->number < s->tx.next && (uint16_t)((uint16_t)u->last_t - h->t) <= QUOTE_AGE;
+}
+
 /*
  * Somebody says that a server did not know our session.  Unauthenticated, so it
  * is believed only if it quotes a header that we may have sent in the last 2 s
@@ -208,16 +218,12 @@ static enum drop open_data(struct uplink *u, const struct instant *now, const st
  */
 static enum drop open_hint(struct uplink *u, const struct instant *now, const struct datagram *d)
 {
-	const struct uplink_session *s = u->newest;
 	struct header h;
 
 	if (d->len != HINT_SIZE)
 		return DROP_SIZE;
-	header_load(&h, d->data + 16);
-	if (!s || h.type != s->tx.header.type || h.kid != s->kid || memcmp(h.to, s->sid, SID_SIZE) ||
-			h.number < s->tx.first || h.number >= s->tx.next ||
-			(uint16_t)((uint16_t)u->last_t - h.t) > HINT_AGE ||
-			d->data[2] > HINT_INDEX)
+	header_load(&h, d->data + HEADER_SIZE);
+	if (d->data[2] > HINT_INDEX || !recently_sent(u, &h))
 		return DROP_STALE;
 	if (u->last_hint && now->boot - u->last_hint < TICKS_PER_SEC)
 		return DROP_RATE;
@@ -277,9 +283,15 @@ unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now)
 	return MAX(least - outer_overhead(false) - PACKET_OVERHEAD, 1280);
 }
 
-void uplink_too_big(struct uplink *u, const struct instant *now)
+void uplink_too_big(struct uplink *u, const struct instant *now, const uint8_t *quoted, size_t len)
 {
-	pmtu_restart(&u->up, now->boot);
+	struct header h;
+
+	if (len < HEADER_SIZE || (quoted[0] & 0xf0) != WIRE_MAGIC)
+		return;
+	header_load(&h, quoted);
+	if (recently_sent(u, &h))
+		pmtu_doubt(&u->up, now->boot);
 }
 
 /* ---- time ---- */

@@ -162,8 +162,11 @@ unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now);
 ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *out);
 /* The machine woke up, or its addresses changed: the cluster must learn where we are. */
 void uplink_moved(struct uplink *u, const struct instant *now, struct output *out);
-/* ICMP said that something was too big: look again. */
-void uplink_too_big(struct uplink *u, const struct instant *now);
+/*
+ * ICMP said that a packet of ours was too big, and quotes this of it.  Anybody
+ * can say so: it only makes us look again, and only if we may have sent that.
+ */
+void uplink_too_big(struct uplink *u, const struct instant *now, const uint8_t *quoted, size_t len);
 void uplink_set_groups(struct uplink *u, const struct instant *now, uint8_t groups[][16],
 		unsigned count, struct output *out);
 /* MACs behind this client (Ethernet payload). */

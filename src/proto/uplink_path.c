@@ -220,6 +220,9 @@ enum drop uplink_control(struct uplink *u, const struct instant *now, struct upl
 		return take_probe(u, now, d, plain, len);
 	case CONTROL_PROBE_ACK:
 		return take_probe_ack(u, now, plain, len);
+	case CONTROL_PROBE_REQ: /* from a server: it was told that packets to us are too big */
+		pmtu_doubt(&u->down, now->boot);
+		return DROP_NONE;
 	default:
 		return DROP_MALFORMED;
 	}

@@ -33,6 +33,15 @@ static int udp_xport_receive(struct worker *w, enum family f)
 	return udp_receive(w->in, w->udp[f]);
 }
 
+static void udp_xport_errors(struct worker *w, enum family f)
+{
+	struct udp_error e;
+
+	while (udp_read_error(w->udp[f], &e))
+		if (e.too_big)
+			receive_too_big(w, e.quoted, e.len);
+}
+
 static void udp_xport_send(struct worker *w, const struct endpoint *to, uint8_t tos,
 		const uint8_t *data, size_t len)
 {
@@ -64,6 +73,7 @@ const struct xport xport_anycast_udp = {
 	.name = "anycast-udp",
 	.open = udp_xport_open,
 	.receive = udp_xport_receive,
+	.errors = udp_xport_errors,
 	.send = udp_xport_send,
 	.flush = udp_xport_flush,
 };
