@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/util.h"
 
 void priv_harden(void)
@@ -33,6 +34,21 @@ void priv_harden(void)
 		close(fd);
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/*
+ * Keys are in many places (directory, sessions, epoch keys), so all memory is
+ * kept from swap, each page from when it is first touched.  What is allocated
+ * later can only be locked where the limit may be raised (CAP_SYS_RESOURCE, or
+ * LimitMEMLOCK= in the unit).
+ */
+static void lock_memory(void)
+{
+	struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	int future = setrlimit(RLIMIT_MEMLOCK, &all) == 0 ? MCL_FUTURE : 0;
+
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT | future) != 0)
+		log_warning("memory with keys cannot be kept from swap: %s", strerror(errno));
 }
 
 /* ---- user and capabilities ---- */
@@ -100,8 +116,10 @@ static int stay(char *error, size_t error_size)
 
 int priv_drop(const char *user, char *error, size_t error_size)
 {
-	int result = user ? become(user, error, error_size) : stay(error, error_size);
+	int result;
 
+	lock_memory();
+	result = user ? become(user, error, error_size) : stay(error, error_size);
 	if (result != 0)
 		return result;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

@@ -12,7 +12,11 @@
 
 /* First thing in main(): no core, not dumpable, O_CLOEXEC'd standard descriptors open. */
 void priv_harden(void);
-/* user may be NULL: stay who we are.  0 or a negative errno with a sentence in error. */
+/*
+ * After the last large allocation: locks memory, then gives up what is not
+ * needed any more.  user may be NULL: stay who we are.  0 or a negative errno
+ * with a sentence in error.
+ */
 int priv_drop(const char *user, char *error, size_t error_size);
 /* After all set-up.  0 or a negative errno. */
 int priv_seccomp(void);
