@@ -126,8 +126,7 @@ int client_role_start(struct daemon *d, char error[SENTENCE])
 	struct worker *w;
 	int failed;
 
-	d->conf.workers = 1; /* the uplink is one thread's */
-	failed = setup_workers(d, error);
+	failed = setup_workers(d, 1, error); /* the uplink is one thread's */
 	if (!failed)
 		failed = start_core(d, error);
 	if (!failed)

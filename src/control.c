@@ -198,10 +198,28 @@ static void serve_one(struct daemon *d)
 
 /* ---- reload ---- */
 
+/* The clients first: if they cannot be read, nothing has changed. */
+static int take_over(struct daemon *d, const struct conf *fresh, char sentence[SENTENCE])
+{
+	const char *restart = conf_needs_restart(&d->conf, fresh);
+	int failed = 0;
+
+	if (d->conf.role == CONF_SERVER)
+		failed = server_role_reload(d, fresh->clients_file, sentence);
+	if (failed)
+		return failed;
+	if (restart)
+		snprintf(sentence, SENTENCE, "%s has changed, which takes effect at a restart", restart);
+	conf_take_reload(&d->conf, fresh);
+	setup_apply(d);
+	if (d->conf.role == CONF_SERVER)
+		server_role_apply(d);
+	return 0;
+}
+
 int daemon_reload(struct daemon *d, char sentence[SENTENCE])
 {
 	struct conf *fresh = malloc(sizeof *fresh);
-	const char *restart;
 	int failed;
 
 	sentence[0] = 0;
@@ -210,21 +228,12 @@ int daemon_reload(struct daemon *d, char sentence[SENTENCE])
 		return -ENOMEM;
 	}
 	failed = conf_load(fresh, d->conf.path, sentence);
-	if (failed) {
-		free(fresh);
-		return failed;
+	if (!failed) {
+		failed = take_over(d, fresh, sentence);
+		conf_wipe(fresh);
 	}
-	restart = conf_needs_restart(&d->conf, fresh);
-	if (restart)
-		snprintf(sentence, SENTENCE, "%s has changed, which takes effect at a restart", restart);
-	conf_take_reload(&d->conf, fresh);
-	conf_wipe(fresh);
 	free(fresh);
-	log_set_level(d->conf.log_level);
-	if (d->conf.role != CONF_SERVER)
-		return 0;
-	server_role_apply(d);
-	return server_role_reload(d, sentence);
+	return failed;
 }
 
 /* ---- the loop ---- */

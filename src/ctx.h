@@ -28,6 +28,7 @@ struct daemon {
 	struct instant started;
 	int control, control_lock; /* descriptors */
 	int signals;
+	int mark;            /* server: the clock's high-water mark on disk */
 	unsigned tunnel_mtu; /* client: as set on the device */
 	int netwatch;        /* client */
 	ticks next_groups;   /* client: boot time of the next look at the multicast groups */
@@ -36,13 +37,16 @@ struct daemon {
 /* ---- server_role.c, client_role.c: 0 or a negative errno and a sentence ---- */
 int server_role_start(struct daemon *d, char error[SENTENCE]);
 void server_role_tick(struct daemon *d, const struct instant *now);
-/* The clients file, again.  Also what the configuration allows to change. */
-int server_role_reload(struct daemon *d, char error[SENTENCE]);
+/* The clients, from this file; nothing has changed if it fails. */
+int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE]);
+/* What a reload may change, from d->conf to where it is used. */
 void server_role_apply(struct daemon *d);
 int client_role_start(struct daemon *d, char error[SENTENCE]);
 
 /* ---- setup.c: what both roles need ---- */
-int setup_workers(struct daemon *d, char error[SENTENCE]);
+int setup_workers(struct daemon *d, unsigned count, char error[SENTENCE]);
+/* What a reload may change in both roles. */
+void setup_apply(struct daemon *d);
 int setup_device(struct daemon *d, enum device which, const char *name, bool ethernet,
 		char error[SENTENCE]);
 int setup_sockets(struct daemon *d, const struct endpoint local[FAMILY_COUNT],

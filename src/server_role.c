@@ -3,7 +3,9 @@
 /* The server: what it is made of, and what it does by the second. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <urcu-qsbr.h>
 
 #include "base/clock.h"
 #include "ctx.h"
@@ -45,21 +47,20 @@ static int check_clock(struct daemon *d, char error[SENTENCE])
 	return 0;
 }
 
-static int store_mark(struct daemon *d, char error[SENTENCE])
+/* Opened as root, written to its end as whoever the daemon has become. */
+static int open_mark(struct daemon *d, char error[SENTENCE])
 {
-	struct instant now;
 	char path[CONF_PATH_MAX + 64];
 	int failed;
 
-	clock_read(&now);
 	mark_path(d, path);
-	failed = clock_mark_store(path, now.cluster);
+	d->mark = clock_mark_open(path);
+	failed = d->mark < 0 ? d->mark : clock_mark_store(d->mark, d->started.cluster);
 	if (failed)
 		snprintf(error, SENTENCE,
 				"%s: cannot be written: %s; it guards against a clock that goes back, "
-				"so StateDirectory must be a directory with room that the user %s may "
-				"write to",
-				path, strerror(-failed), d->conf.user);
+				"so StateDirectory must be a directory with room in it",
+				path, strerror(-failed));
 	return failed;
 }
 
@@ -67,7 +68,9 @@ static int store_mark(struct daemon *d, char error[SENTENCE])
 
 static int start_core(struct daemon *d, char error[SENTENCE])
 {
+	struct lineage_seed start = {.generation = 1, .epoch = time_epoch(d->started.cluster)};
 	struct server_options o = {
+		.start = &start,
 		.number = d->conf.number,
 		.active_sessions = d->conf.active_sessions,
 		.handshake_rate = d->conf.handshake_rate,
@@ -82,8 +85,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	int failed;
 
 	random_bytes(o.boot_random, sizeof o.boot_random);
-	random_bytes(o.start, sizeof o.start);
-	random_bytes(&o.lineage_id, sizeof o.lineage_id);
+	random_bytes(start.k, sizeof start.k);
+	random_bytes(&start.id, sizeof start.id);
 	memcpy(o.cluster_secrets[0], d->conf.cluster_secret, KEY_SIZE);
 	d->path.members = members_new();
 	d->path.ethernet = ethernet_new();
@@ -91,6 +94,7 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	failed = d->path.members && d->path.ethernet ? server_init(&d->server, &o, &d->started) :
 						       -ENOMEM;
 	wipe(&o, sizeof o);
+	wipe(&start, sizeof start);
 	if (failed) {
 		snprintf(error, SENTENCE, "not enough memory for ActiveSessions = %u",
 				d->conf.active_sessions);
@@ -121,20 +125,32 @@ static void learn_own_addresses(struct daemon *d)
 	}
 }
 
-/* The server's own inner addresses are networks of one host that clients may reach. */
-static void learn_networks(struct daemon *d)
+/*
+ * What clients may reach behind the device: the configured networks, and the
+ * server's own inner addresses.  Replaced whole; workers may read the old one
+ * until they have all passed a quiescent state.
+ */
+static void apply_networks(struct daemon *d)
 {
-	static struct prefix list[2 * CONF_PREFIXES_MAX];
+	const struct conf *c = &d->conf;
+	struct networks *fresh, *old;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < d->conf.address.count; i++) {
-		list[n] = d->conf.address.list[i];
-		list[n++].len = 128;
+	fresh = malloc(sizeof *fresh + (c->address.count + c->networks.count) * sizeof fresh->list[0]);
+	if (!fresh) {
+		log_error("not enough memory for Networks: they stay as they were");
+		return;
 	}
-	for (unsigned i = 0; i < d->conf.networks.count; i++)
-		list[n++] = d->conf.networks.list[i];
-	d->path.networks = list;
-	d->path.network_count = n;
+	for (unsigned i = 0; i < c->address.count; i++) {
+		fresh->list[n] = c->address.list[i];
+		fresh->list[n++].len = 128;
+	}
+	for (unsigned i = 0; i < c->networks.count; i++)
+		fresh->list[n++] = c->networks.list[i];
+	fresh->count = n;
+	old = atomic_exchange(&d->path.networks, fresh);
+	urcu_qsbr_synchronize_rcu();
+	free(old);
 }
 
 static int start_devices(struct daemon *d, char error[SENTENCE])
@@ -161,31 +177,32 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 
 	failed = check_clock(d, error);
 	if (!failed)
-		failed = store_mark(d, error);
+		failed = open_mark(d, error);
 	if (!failed)
-		failed = setup_workers(d, error);
+		failed = setup_workers(d, d->conf.workers, error);
 	if (!failed)
 		failed = start_core(d, error);
 	if (failed)
 		return failed;
 	d->registry = (struct registry){&registry_local, d->conf.clients_file, &d->conf.operator,
 			d->conf.cluster_secret};
-	failed = server_role_reload(d, error);
+	failed = server_role_reload(d, d->conf.clients_file, error);
 	if (failed)
 		return failed;
 	learn_own_addresses(d);
-	learn_networks(d);
 	server_role_apply(d);
 	failed = setup_sockets(d, d->conf.listen, present, error);
 	return failed ? failed : start_devices(d, error);
 }
 
-int server_role_reload(struct daemon *d, char error[SENTENCE])
+int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE])
 {
+	struct registry r = d->registry;
 	struct directory *fresh;
-	int failed = d->registry.ops->load(
-			&d->registry, d->server.directory, &fresh, error, SENTENCE);
+	int failed;
 
+	r.path = clients_file;
+	failed = r.ops->load(&r, d->server.directory, &fresh, error, SENTENCE);
 	if (!failed)
 		server_set_directory(&d->server, fresh);
 	return failed;
@@ -196,9 +213,8 @@ void server_role_apply(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 
+	apply_networks(d);
 	d->path.broadcast = c->broadcast;
-	d->path.copy_dscp = c->copy_dscp;
-	d->path.clamp_mss = c->clamp_mss;
 	d->path.flood_rate = c->flood_rate;
 	d->path.client_rate = c->client_rate;
 	d->server.handshake_rate = c->handshake_rate;
@@ -210,12 +226,14 @@ void server_role_apply(struct daemon *d)
 void server_role_tick(struct daemon *d, const struct instant *now)
 {
 	static ticks next_mark;
-	char error[SENTENCE];
+	int failed;
 
 	server_tick(&d->server, now);
 	if (now->boot < next_mark)
 		return;
 	next_mark = now->boot + MARK_INTERVAL;
-	if (store_mark(d, error))
-		log_limited(LOG_WARNING, 1, "%s", error);
+	failed = clock_mark_store(d->mark, now->cluster);
+	if (failed)
+		log_limited(LOG_WARNING, 1, "the clock's mark in %s cannot be written: %s",
+				d->conf.state_directory, strerror(-failed));
 }

@@ -3,22 +3,29 @@
 /* Workers, devices and sockets: made before any thread runs. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "ctx.h"
 #include "mode/ethernet.h"
 #include "path/mode.h"
 #include "path/xport.h"
 
-int setup_workers(struct daemon *d, char error[SENTENCE])
+void setup_apply(struct daemon *d)
+{
+	d->path.clamp_mss = d->conf.clamp_mss;
+	d->path.copy_dscp = d->conf.copy_dscp;
+	log_set_level(d->conf.log_level);
+}
+
+int setup_workers(struct daemon *d, unsigned count, char error[SENTENCE])
 {
 	struct path *p = &d->path;
 
 	p->mode = &mode_tunnel;
 	p->xport = &xport_anycast_udp;
-	p->clamp_mss = d->conf.clamp_mss;
-	p->copy_dscp = d->conf.copy_dscp;
 	p->mtu = d->conf.mtu;
-	p->worker_count = d->conf.workers;
+	p->worker_count = count;
+	setup_apply(d);
 	for (unsigned i = 0; i < p->worker_count; i++) {
 		p->worker[i] = worker_new(p, i);
 		if (!p->worker[i]) {
@@ -63,4 +70,5 @@ void setup_free(struct daemon *d)
 	d->path.worker_count = 0;
 	members_free(d->path.members);
 	ethernet_free(d->path.ethernet);
+	free(d->path.networks);
 }

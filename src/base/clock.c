@@ -110,22 +110,23 @@ void clock_read(struct instant *now)
  * leaves the old or the new mark.  Not synced: a power failure may cost the
  * last half minute of it, a sync every 10 s would wear out flash memory.
  */
-int clock_mark_store(const char *path, ticks cluster)
+int clock_mark_open(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int clock_mark_store(int fd, ticks cluster)
 {
 	char text[MARK_SIZE + 1];
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int result = 0;
 	ssize_t n;
 
-	if (fd < 0)
-		return -errno;
 	snprintf(text, sizeof text, "%020llu\n", (unsigned long long)(cluster / TICKS_PER_SEC));
 	n = pwrite(fd, text, MARK_SIZE, 0);
-	if (n != MARK_SIZE)
-		result = n < 0 ? -errno : -EIO;
-	if (close(fd) != 0 && result == 0)
-		result = -errno;
-	return result;
+	if (n == MARK_SIZE)
+		return 0;
+	return n < 0 ? -errno : -ENOSPC;
 }
 
 long clock_mark_check(const char *path, ticks cluster)

@@ -93,11 +93,12 @@ static void to_everybody(struct worker *w, struct packet *p)
 /* Length of the longest of the server's own networks with this destination, or -1. */
 static int own_network(const struct path *path, const uint8_t ip[16])
 {
+	const struct networks *own = atomic_load_explicit(&path->networks, memory_order_acquire);
 	int longest = -1;
 
-	for (unsigned i = 0; i < path->network_count; i++)
-		if (path->networks[i].len > longest && prefix_contains(&path->networks[i], ip))
-			longest = path->networks[i].len;
+	for (unsigned i = 0; i < own->count; i++)
+		if (own->list[i].len > longest && prefix_contains(&own->list[i], ip))
+			longest = own->list[i].len;
 	return longest;
 }
 

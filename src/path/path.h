@@ -64,6 +64,12 @@ struct worker;
 struct ethernet;
 struct members;
 
+/* Inner destinations behind the server's device.  Replaced whole (RCU). */
+struct networks {
+	unsigned count;
+	struct prefix list[];
+};
+
 /* Shared by all workers; set up before they start. */
 struct path {
 	struct server *server; /* role server, or NULL */
@@ -76,8 +82,7 @@ struct path {
 	bool clamp_mss, copy_dscp, broadcast;
 	bool has_own[FAMILY_COUNT];
 	uint8_t own[FAMILY_COUNT][16]; /* the server's inner address, source of its ICMP errors */
-	unsigned network_count;        /* inner destinations behind the device */
-	const struct prefix *networks;
+	_Atomic(struct networks *) networks;
 	unsigned broadcast_count;      /* directed broadcast addresses of the tunnel's networks */
 	uint8_t broadcast_ip[8][16];
 	unsigned flood_rate, client_rate;

@@ -36,6 +36,7 @@ struct active_table *active_table_new(unsigned capacity)
 	}
 	/* never in a core dump, and not in a child */
 	madvise(t->places, t->stride * capacity, MADV_DONTDUMP);
+	madvise(t->places, t->stride * capacity, MADV_DONTFORK);
 	for (unsigned i = 0; i < capacity; i++)
 		t->free[i] = capacity - 1 - i;
 	return t;

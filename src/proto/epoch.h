@@ -46,6 +46,7 @@ struct epoch_keys {
 struct lineage {
 	uint64_t generation, id; /* the highest (generation, id) issues */
 	bool has_previous;       /* false in the epoch of its birth */
+	uint64_t outranked;      /* epoch since which it has not issued any more; 0: it issues */
 	struct epoch_keys keys[LINEAGE_EPOCHS];
 };
 enum { EPOCH_PREVIOUS, EPOCH_CURRENT, EPOCH_NEXT };
@@ -86,14 +87,14 @@ void session_key_up(const uint8_t s[KEY_SIZE], enum aead aead, uint8_t key[KEY_S
 void session_key_down(const uint8_t s[KEY_SIZE], enum aead aead, const uint8_t sender[SENDER_SIZE],
 		uint8_t key[KEY_SIZE], uint8_t iv[NONCE_SIZE]);
 
-/* Path cookie: t u32 | HMAC(Kpath, kind | sid | address | t)[0..11] (C9, C10). */
+/* Path cookie: t u32 | HMAC(Kpath, kind | sid | address | t)[0..11]. */
 void cookie_make(const struct epoch_keys *k, uint8_t kind, const uint8_t sid[SID_SIZE],
 		const struct endpoint *address, ticks now, uint8_t cookie[COOKIE_SIZE]);
-/* 0; -EBADMSG if it was not made by this key for this; -ETIME if its age is wrong (C11). */
+/* 0; -EBADMSG if it was not made by this key for this; -ETIME if its age is wrong. */
 int cookie_check(const struct epoch_keys *k, uint8_t kind, const uint8_t sid[SID_SIZE],
 		const struct endpoint *address, ticks now, const uint8_t cookie[COOKIE_SIZE]);
 
-/* Retry token: kid | 0 0 0 | time u32 | HMAC(Kretry, address | time)[0..23] (C9). */
+/* Retry token: kid | 0 0 0 | time u32 | HMAC(Kretry, address | time)[0..23]. */
 void token_make(const struct epoch_keys *k, const struct endpoint *address, ticks now,
 		uint8_t token[TOKEN_SIZE]);
 bool token_check(const struct keyring *ring, const struct endpoint *address, ticks now,

@@ -17,14 +17,14 @@
 uint8_t cluster_key_id(const uint8_t cluster_public[KEY_SIZE]); /* C6 */
 
 /*
- * Payload 1 (C7): what the client can do, best first.  What is sent may hold
+ * Payload 1: what the client can do, best first.  What is sent may hold
  * values that nobody knows (grease); what is read holds only those known here.
  */
 struct offer {
 	uint8_t version_count, aead_count;
 	uint8_t versions[8], aeads[8];
 };
-/* Payload 2 (C7): what the server grants. */
+/* Payload 2: what the server grants. */
 struct grant {
 	uint8_t s[KEY_SIZE];
 	uint8_t sid[SID_SIZE];
@@ -84,7 +84,7 @@ int responder_open(struct responder *r, const struct key_pair *cluster, const ui
 		size_t len);
 /* ss (the caller keeps it per client): proves the client, gives its offer.  0, -EBADMSG. */
 int responder_accept(struct responder *r, const uint8_t ss[KEY_SIZE], struct offer *offer);
-/* e, ee, se, psk: after this r->noise.h is the h that names the session (C5).  0, -EPROTO. */
+/* e, ee, se, psk: after this r->noise.h is the h that names the session.  0, -EPROTO. */
 int responder_answer(struct responder *r, const uint8_t psk[KEY_SIZE],
 		const uint8_t ephemeral[KEY_SIZE]);
 /* Message 2 into out (at least MESSAGE1_SIZE bytes); its size. */

@@ -3,7 +3,8 @@
 #include "proto/pmtu.h"
 
 #define REPEAT_AFTER TICKS_S(600)
-#define FORGET_AFTER TICKS_S(600)
+#define FORGET_AFTER TICKS_S(660) /* a minute for the repeat to prove it again */
+#define HEARD_BEFORE TICKS_S(10)
 
 static struct pmtu_path *find(struct pmtu *p, const uint8_t sender[SENDER_SIZE])
 {
@@ -25,14 +26,26 @@ void pmtu_begin(struct pmtu *p, ticks interval, ticks now)
 	pmtu_restart(p, now);
 }
 
+static ticks after_pause(const struct pmtu *p, ticks now)
+{
+	return p->id ? MAX(now, p->sent + p->interval) : now;
+}
+
+static void try_size(struct pmtu *p, uint16_t size, ticks now)
+{
+	p->size = size;
+	p->losses = 0;
+	p->tries = 0;
+	p->answered = false;
+	p->next = after_pause(p, now);
+}
+
 void pmtu_restart(struct pmtu *p, ticks now)
 {
 	p->low = PMTU_BASE;
 	p->high = PMTU_FIRST;
-	p->size = PMTU_FIRST;
-	p->losses = 0;
-	p->begun = false;
-	p->next = now;
+	p->since = now > HEARD_BEFORE ? now - HEARD_BEFORE : 0;
+	try_size(p, PMTU_FIRST, now);
 }
 
 void pmtu_doubt(struct pmtu *p, ticks now)
@@ -64,57 +77,78 @@ bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
 	return true;
 }
 
-/* Everybody who may get the next packet has shown this size. */
-static bool proven_by_all(const struct pmtu *p, uint16_t size, ticks now)
+static bool takes_part(const struct pmtu *p, const struct pmtu_path *path)
 {
-	bool any = false;
+	return path->heard >= p->since;
+}
 
-	for (unsigned i = 0; i < p->count; i++) {
-		if (!alive(&p->path[i], now))
-			continue;
-		if (p->path[i].proven < size)
+static unsigned participants(const struct pmtu *p)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->count; i++)
+		n += takes_part(p, &p->path[i]);
+	return n;
+}
+
+/* Everybody who is being heard has shown this size. */
+static bool proven_by_all(const struct pmtu *p, uint16_t size)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		if (takes_part(p, &p->path[i]) && p->path[i].proven < size)
 			return false;
-		any = true;
-	}
-	return any;
+	return true;
 }
 
 /* The next size between low and high, or the end of the search. */
 static void narrow(struct pmtu *p, ticks now)
 {
-	p->losses = 0;
-	p->begun = false;
 	if (p->high - p->low < PMTU_STEP) {
 		p->size = 0;
 		p->next = now + REPEAT_AFTER;
 		return;
 	}
-	p->size = (uint16_t)((p->low + p->high + 1) / 2);
-	p->next = now;
+	try_size(p, (uint16_t)((p->low + p->high + 1) / 2), now);
 }
 
+/*
+ * Too large for somebody.  It could be any of those who take part: nobody keeps a
+ * larger size.  The others cannot be asked now; they were not better than this.
+ */
 static void lost(struct pmtu *p, ticks now)
 {
-	/* too large for somebody: nobody keeps a larger one */
-	for (unsigned i = 0; i < p->count; i++)
-		if (p->path[i].proven >= p->size)
-			p->path[i].proven = p->low;
 	p->high = (uint16_t)(p->size - 1);
+	for (unsigned i = 0; i < p->count; i++) {
+		uint16_t most = takes_part(p, &p->path[i]) ? p->low : p->high;
+
+		p->path[i].proven = MIN(p->path[i].proven, most);
+	}
 	narrow(p, now);
+}
+
+/* The last probe came to nothing, or not every server has answered yet. */
+static bool give_up(struct pmtu *p)
+{
+	if (!p->tries)
+		return false;
+	p->losses = p->answered ? 0 : (uint8_t)(p->losses + 1);
+	return p->losses >= PMTU_LOSSES || p->tries >= PMTU_TRIES * MAX(participants(p), 1);
 }
 
 uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id)
 {
 	if (now < p->next)
 		return 0;
-	if (p->size == 0)
+	if (p->size == 0) {
 		pmtu_restart(p, now);
-	if (p->begun && ++p->losses >= PMTU_LOSSES) {
+	} else if (give_up(p)) {
 		lost(p, now);
-		if (p->size == 0)
+		if (now < p->next)
 			return 0;
 	}
-	p->begun = true;
+	p->tries++;
+	p->answered = false;
+	p->sent = now;
 	p->next = now + MAX(2 * rtt, p->interval);
 	*id = ++p->id;
 	return p->size;
@@ -129,7 +163,10 @@ void pmtu_proven(struct pmtu *p, const uint8_t sender[SENDER_SIZE], uint16_t siz
 		return;
 	path->proven = MAX(path->proven, size);
 	path->heard = now;
-	if (p->size && size == p->size && proven_by_all(p, size, now)) {
+	if (!p->size || size != p->size)
+		return;
+	p->answered = true;
+	if (proven_by_all(p, size)) {
 		p->low = size;
 		narrow(p, now);
 	}

@@ -4,8 +4,12 @@
  * Path MTU discovery at the client, for one direction, after RFC 8899: probes
  * of outer size n are sent (up) or asked for (down); what comes back proves n.
  * ICMP is never believed, it only makes the search begin again.  Results are
- * kept for each server heard in the last 10 minutes, and the smallest counts:
+ * kept for each server heard in the last 11 minutes, and the smallest counts:
  * the next packet may go to any of them.
+ *
+ * Which server a probe reaches is not ours to choose.  So a size is tried until
+ * every server that is being heard has shown it; it is given up when three
+ * probes on end are lost, or when after many one server is still missing.
  */
 #ifndef PROTO_PMTU_H
 #define PROTO_PMTU_H
@@ -16,6 +20,7 @@
 #define PMTU_FIRST   1500
 #define PMTU_STEP    8   /* search ends when the gap is smaller */
 #define PMTU_LOSSES  3
+#define PMTU_TRIES   8 /* of one size, for each server: one is missed at 1 in 3000 */
 #define PMTU_SENDERS 16
 
 struct pmtu_path {
@@ -29,11 +34,13 @@ struct pmtu {
 	unsigned count;
 	uint16_t low, high; /* search: low is taken to work, high + 1 not to */
 	uint16_t size;      /* being tried; 0: search is over */
-	uint8_t losses;
-	bool begun;         /* the present size has been sent at least once */
+	uint8_t losses;     /* on end */
+	unsigned tries;     /* probes of the present size */
+	bool answered;      /* the last of them, by any server */
 	uint32_t id;        /* of the last probe */
 	ticks interval;     /* least time between two probes */
-	ticks next;         /* boot time of the next step */
+	ticks since;        /* who was heard after this takes part in the search */
+	ticks sent, next;   /* boot times of the last probe and of the next step */
 };
 
 void pmtu_begin(struct pmtu *p, ticks interval, ticks now);

@@ -37,13 +37,15 @@ static void send_hint(struct server *s, const struct instant *now, const struct 
 		enum hint_reason reason, struct output *out)
 {
 	uint32_t second = (uint32_t)(now->boot / TICKS_PER_SEC);
-	const struct keyring *ring = atomic_load_explicit(&s->keyring, memory_order_acquire);
-	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT, keyring_issuer(ring)->kid, (uint8_t)reason};
+	const struct epoch_keys *own = keyring_issuer(
+			atomic_load_explicit(&s->keyring, memory_order_acquire));
+	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT, 0, (uint8_t)reason};
 
-	if (d->len < HINT_SIZE || !limiter_pass_all(&s->hint_second, second, 1000) ||
+	if (!own || d->len < HINT_SIZE || !limiter_pass_all(&s->hint_second, second, 1000) ||
 			!limiter_pass(&s->hints, server_hash(s, d->from->ip, 16), second, 10))
 		return;
-	memcpy(hint + 16, d->data, HEADER_SIZE);
+	hint[1] = own->kid;
+	memcpy(hint + HEADER_SIZE, d->data, HEADER_SIZE);
 	server_event(s, SERVER_HINTS);
 	out->send(out, d->from, hint, sizeof hint);
 }
@@ -132,9 +134,10 @@ static enum drop open_unknown(struct server *s, const struct instant *now, struc
 	if (why == DROP_NONE && !fresh(s, a, p)) {
 		why = DROP_AGE;
 		if (!is_time_hello(p->plain, p->len))
-			server_time_challenge(s, now, a, g.keys, g.sid, aead, g.s, p, out);
-		else if ((a = server_activate(s, now, &g)))
-			why = server_time_hello(s, now, a, p, out);
+			server_time_challenge(s, now, a, &g, p, out);
+		else if ((why = server_time_hello_check(now, g.keys, g.sid, p)) == DROP_NONE)
+			why = (a = server_activate(s, now, &g)) ?
+					server_time_hello(s, now, a, p, out) : DROP_SLOTS;
 	} else if (why == DROP_NONE) {
 		a = server_activate(s, now, &g);
 		if (!a)
@@ -172,8 +175,9 @@ static enum drop open_data(struct server *s, const struct instant *now, const st
 	if (unlikely(!fresh(s, a, &p))) {
 		if (is_time_hello(p.plain, p.len))
 			return server_time_hello(s, now, a, &p, out);
-		server_time_challenge(s, now, a, server_epoch_keys(s, a->kid, a->epoch), a->sid,
-				a->aead, a->s, &p, out);
+		struct sighting g = {.aead = aead, .keys = server_epoch_keys(s, a->kid, a->epoch)};
+		memcpy(g.sid, a->sid, SID_SIZE);
+		server_time_challenge(s, now, a, &g, &p, out);
 		return DROP_AGE;
 	}
 	if (unlikely(!replay_accept(&a->seen, p.number)))

@@ -24,7 +24,7 @@
 #include "proto/session.h"
 
 #define SERVER_CLUSTER_KEYS    2
-#define CLIENT_SESSIONS_MAX    4   /* active ones of one client; the least used one gives way */
+#define CLIENT_SESSIONS_MAX    4   /* active ones of one client; the least used one gives way once idle */
 #define LIMITER_SLOTS          4096
 
 /* Where the core's packets go.  packet is borrowed for the call. */
@@ -43,6 +43,8 @@ struct session_record {
 	uint16_t down_mtu, keepalive;
 	uint8_t group_count, mac_count;
 	uint8_t hold;    /* s until the endpoint may move again: 1, doubling to 30 */
+	uint8_t changes; /* of the record in this second of boot time, after the first */
+	uint32_t second;
 	ticks moved;     /* boot time of the last move */
 	ticks since;     /* cluster time of the session's first HELLO */
 	uint8_t data[];  /* groups, 16 bytes each; then MACs, 6 bytes each */
@@ -62,7 +64,7 @@ struct active {
 	ticks end;                /* cluster time */
 	ticks first_seen;         /* boot time */
 	_Atomic ticks last_used;  /* boot time, either direction */
-	_Atomic int16_t off;      /* calibrated delay in 1/16 s (C20) */
+	_Atomic int16_t off;      /* calibrated delay in 1/16 s */
 	_Atomic bool calibrated;
 	_Atomic bool has_tx;
 	ticks probe_window;       /* PROBE budget; under the lock */
@@ -98,6 +100,12 @@ const char *server_event_key(enum server_event e);
 typedef void record_changed(void *arg, struct client *client, const struct session_record *old,
 		const struct session_record *now);
 
+/* What another server needs to have the same lineage: the oldest key that is still held.  Secret. */
+struct lineage_seed {
+	uint64_t generation, id, epoch;
+	uint8_t k[KEY_SIZE];
+};
+
 struct server_options {
 	uint16_t number;          /* of this server */
 	uint8_t boot_random[3];
@@ -106,8 +114,7 @@ struct server_options {
 	uint16_t keepalive_min, keepalive_max;
 	unsigned cluster_key_count;
 	uint8_t cluster_secrets[SERVER_CLUSTER_KEYS][KEY_SIZE];
-	uint8_t start[KEY_SIZE];  /* secret of the first lineage */
-	uint64_t lineage_id;
+	const struct lineage_seed *start; /* NULL: no keys yet, nothing is answered until they come */
 	struct key_limits limits;
 	record_changed *record_changed;
 	void *record_changed_arg;
@@ -145,6 +152,7 @@ struct server {
 	pthread_mutex_t lock;
 	struct retired *retired; /* under the lock: to be freed after a grace period */
 	struct active *gone;     /* likewise */
+	ticks tx_last;           /* likewise: when a sending state last took its first number */
 	size_t sweep;
 	size_t record_count;
 	_Atomic uint64_t events[SERVER_EVENT_COUNT];
@@ -198,6 +206,15 @@ enum drop server_downstream(struct server *s, const struct instant *now, struct 
  */
 void server_too_big(struct server *s, const struct instant *now, const uint8_t *quoted, size_t len,
 		struct output *out);
+
+/* ---- lineages of epoch keys (server_lineage.c) ---- */
+
+/* 1 if it is new here, 0 if it is known or too low to keep; -EINVAL for a far epoch, -ENOMEM. */
+int server_lineage_add(struct server *s, const struct instant *now, const struct lineage_seed *seed);
+/* A new one, of the next generation, from fresh randomness: it issues from now on. */
+int server_lineage_begin(struct server *s, const struct instant *now);
+/* All that are held, the issuing one first; the caller wipes them. */
+unsigned server_lineage_seeds(struct server *s, struct lineage_seed seeds[KEYRING_LINEAGES]);
 
 /* ---- from time to time ---- */
 

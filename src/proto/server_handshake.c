@@ -120,6 +120,8 @@ enum drop server_handshake(struct server *s, const struct instant *now, const st
 
 	if (d->len != MESSAGE1_SIZE)
 		return DROP_SIZE;
+	if (!keyring_issuer(atomic_load_explicit(&s->keyring, memory_order_acquire)))
+		return DROP_JOINING;
 	key = message1_key(s, d);
 	if (!key)
 		return DROP_MAC1;

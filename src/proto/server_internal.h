@@ -42,17 +42,17 @@ enum drop server_control(struct server *s, const struct instant *now, struct act
 /* a HELLO of kind TIME: exempt from the age test, so it comes before acceptance */
 enum drop server_time_hello(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, struct output *out);
+/* its age and its cookie: to be known before a table may change for it */
+enum drop server_time_hello_check(const struct instant *now, const struct epoch_keys *k,
+		const uint8_t sid[SID_SIZE], const struct arrival *p);
 bool is_time_hello(const uint8_t *plain, size_t len);
 /* an accepted packet from an address that is not the endpoint on record */
 void server_unproven(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, const struct session_record *record, struct output *out);
-/* a packet whose tag is right and whose age is not; s_key is S */
-void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
-		const struct epoch_keys *k, const uint8_t sid[SID_SIZE], enum aead aead,
-		const uint8_t s_key[KEY_SIZE], const struct arrival *p, struct output *out);
-
 /* The epoch keys of an active session, while they live. */
 const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch);
+/* Under the lock: goes forward to the present epoch. */
+void server_step_epochs(struct server *s, const struct instant *now);
 /* Makes the sending state if it is not there yet. */
 void server_need_tx(struct server *s, const struct instant *now, struct active *a);
 
@@ -69,5 +69,14 @@ struct sighting {
  */
 struct active *server_activate(struct server *s, const struct instant *now,
 		const struct sighting *g);
+/*
+ * A sending state for one packet of a session that is not active here; false if
+ * there can be none.  Takes the lock.
+ */
+bool server_tx_once(struct server *s, const struct instant *now, const struct sighting *g,
+		struct tx_key *tx);
+/* A packet whose tag is right and whose age is not; a: the active session, if it is in the table. */
+void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
+		const struct sighting *g, const struct arrival *p, struct output *out);
 
 #endif

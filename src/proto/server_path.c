@@ -21,6 +21,7 @@
 #define PROBE_SIZE_MAX   1500
 #define ICMP_A_SECOND    10 /* believed enough to look into */
 #define HOLD_MAX         30 /* s */
+#define CHANGES_A_SECOND 4
 #define TIME_AGE_MIN     -32
 #define TIME_AGE_MAX     480 /* 1/16 s */
 
@@ -44,43 +45,52 @@ struct reply_room {
 	uint8_t tag[TAG_SIZE];
 };
 
+static bool may_challenge(struct server *s, const struct instant *now, const uint8_t sid[SID_SIZE],
+		const struct arrival *p)
+{
+	uint32_t window = (uint32_t)(now->boot / CHALLENGE_WINDOW);
+
+	return p->d->len >= CHALLENGE_SIZE + PACKET_OVERHEAD &&
+	       limiter_pass(&s->challenges, server_hash(s, sid, SID_SIZE), window, 1);
+}
+
 static void challenge(struct server *s, const struct instant *now, const struct epoch_keys *k,
 		const uint8_t sid[SID_SIZE], enum path_kind kind, struct tx_key *tx,
 		const struct arrival *p, struct output *out)
 {
 	struct challenge c = {.kind = (uint8_t)kind, .address = *p->d->from, .time = now->cluster};
 	struct reply_room room;
-	uint32_t window = (uint32_t)(now->boot / CHALLENGE_WINDOW);
 
-	if (p->d->len < CHALLENGE_SIZE + PACKET_OVERHEAD ||
-			!limiter_pass(&s->challenges, server_hash(s, sid, SID_SIZE), window, 1))
-		return;
 	cookie_make(k, c.kind, sid, &c.address, now->cluster, c.cookie);
 	server_event(s, kind == KIND_TIME ? SERVER_TIME_CHALLENGES : SERVER_PATH_CHALLENGES);
 	reply(s, now, tx, p->d->from, room.plain, challenge_write(room.plain, &c), out);
 }
 
+/* (full T, epoch, number): the client alone makes it, so it orders all its packets. */
+static bool version_newer(uint64_t full_t, uint64_t epoch, uint32_t number,
+		const struct session_record *than)
+{
+	if (full_t != than->full_t)
+		return full_t > than->full_t;
+	if (epoch != than->epoch)
+		return epoch > than->epoch;
+	return number > than->number;
+}
+
 void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
-		const struct epoch_keys *k, const uint8_t sid[SID_SIZE], enum aead aead,
-		const uint8_t s_key[KEY_SIZE], const struct arrival *p, struct output *out)
+		const struct sighting *g, const struct arrival *p, struct output *out)
 {
 	struct tx_key tx;
 
-	if (!k)
+	if (!g->keys || !may_challenge(s, now, g->sid, p))
 		return;
-	if (a && a->aead == aead) {
+	if (a && a->aead == g->aead) {
 		server_need_tx(s, now, a);
-		challenge(s, now, k, sid, KIND_TIME, &a->tx, p, out);
-		return;
+		challenge(s, now, g->keys, g->sid, KIND_TIME, &a->tx, p, out);
+	} else if (server_tx_once(s, now, g, &tx)) { /* may be a replay: no table changes for it */
+		challenge(s, now, g->keys, g->sid, KIND_TIME, &tx, p, out);
+		wipe(&tx, sizeof tx);
 	}
-	/*
-	 * The packet may be a replay, so no table may change.  A sending state for
-	 * this one packet is safe all the same: it takes its number from the line,
-	 * which moves on 4 million times a second, and the limiter lets one pass.
-	 */
-	tx_key_down(&tx, s_key, aead, k->kid, sid, s->sender, now->cluster, k->epoch);
-	challenge(s, now, k, sid, KIND_TIME, &tx, p, out);
-	wipe(&tx, sizeof tx);
 }
 
 void server_unproven(struct server *s, const struct instant *now, struct active *a,
@@ -90,10 +100,13 @@ void server_unproven(struct server *s, const struct instant *now, struct active 
 
 	if ((p->len && p->plain[0] == (0x10 | CONTROL_HELLO)) ||
 			((!record || memcmp(record->sid, a->sid, SID_SIZE) != 0) &&
-			 now->boot - a->first_seen < SILENT_START))
+			 now->boot < a->first_seen + SILENT_START))
+		return;
+	/* sent before the move that brought the record here, and only now arrived */
+	if (record && !version_newer(p->full_t, a->epoch, p->number, record))
 		return;
 	k = server_epoch_keys(s, a->kid, a->epoch);
-	if (!k)
+	if (!k || !may_challenge(s, now, a->sid, p))
 		return;
 	server_need_tx(s, now, a);
 	challenge(s, now, k, a->sid, KIND_PATH, &a->tx, p, out);
@@ -127,7 +140,7 @@ static struct session_record *record_new(const struct server *s, const struct ac
 	r->endpoint = h->address;
 	r->kid = a->kid;
 	r->aead = a->aead;
-	r->down_mtu = MAX(h->down_mtu, 1280);
+	r->down_mtu = MAX(MIN(h->down_mtu, PROBE_SIZE_MAX), 1280);
 	r->keepalive = h->keepalive ?
 			MAX(s->keepalive_min, MIN(s->keepalive_max, h->keepalive)) : 0;
 	r->group_count = h->group_count;
@@ -147,32 +160,30 @@ static bool record_same(const struct session_record *a, const struct session_rec
 			       MAC_ADDR_SIZE * (size_t)a->mac_count);
 }
 
-/* (full T, epoch, number): the client alone writes it, so it orders all its HELLOs. */
-static bool version_newer(const struct session_record *a, const struct session_record *b)
-{
-	if (a->full_t != b->full_t)
-		return a->full_t > b->full_t;
-	if (a->epoch != b->epoch)
-		return a->epoch > b->epoch;
-	return a->number > b->number;
-}
-
-/* An endpoint moves once a second, twins of one key ever less often: 2, 4 … 30 s. */
-static bool may_move(const struct instant *now, const struct session_record *old,
+/*
+ * An endpoint moves once a second, twins of one key ever less often: 2, 4 … 30 s.
+ * Other changes come in small numbers too, since each is told to others.
+ */
+static bool may_change(const struct instant *now, const struct session_record *old,
 		struct session_record *new)
 {
 	ticks since;
 
 	new->moved = now->boot;
 	new->hold = 1;
+	new->second = (uint32_t)(now->boot / TICKS_PER_SEC);
 	if (!old)
 		return true;
+	if (old->second == new->second)
+		new->changes = (uint8_t)(old->changes + 1);
+	if (new->changes >= CHANGES_A_SECOND)
+		return false;
 	if (endpoint_equal(&old->endpoint, &new->endpoint)) {
 		new->moved = old->moved;
 		new->hold = old->hold;
 		return true;
 	}
-	since = now->boot - old->moved;
+	since = now->boot > old->moved ? now->boot - old->moved : 0;
 	if (since < TICKS_S(old->hold))
 		return false;
 	if (since < TICKS_S(2 * (ticks)old->hold))
@@ -199,11 +210,15 @@ static enum drop hello_apply(struct server *s, const struct instant *now, struct
 
 	if (!new)
 		return DROP_SLOTS;
-	if (old && (record_same(old, new) || !version_newer(new, old))) {
+	if (old && record_same(old, new)) {
 		free(new);
 		return DROP_NONE;
 	}
-	if (!may_move(now, old, new)) {
+	if (old && !version_newer(new->full_t, new->epoch, new->number, old)) {
+		free(new);
+		return DROP_STALE; /* no acknowledgement of what is not done: it says it again */
+	}
+	if (!may_change(now, old, new)) {
 		free(new);
 		return DROP_MOVE_RATE;
 	}
@@ -229,8 +244,10 @@ static enum drop server_hello(struct server *s, const struct instant *now, struc
 	case 0:
 		break;
 	case -ETIME:
-		server_need_tx(s, now, a);
-		challenge(s, now, k, a->sid, h->kind, &a->tx, p, out);
+		if (may_challenge(s, now, a->sid, p)) {
+			server_need_tx(s, now, a);
+			challenge(s, now, k, a->sid, h->kind, &a->tx, p, out);
+		}
 		return DROP_COOKIE;
 	default:
 		return DROP_COOKIE;
@@ -248,6 +265,20 @@ bool is_time_hello(const uint8_t *plain, size_t len)
 	return len >= HELLO_FIXED && plain[0] == (0x10 | CONTROL_HELLO) && plain[1] == KIND_TIME;
 }
 
+enum drop server_time_hello_check(const struct instant *now, const struct epoch_keys *k,
+		const uint8_t sid[SID_SIZE], const struct arrival *p)
+{
+	struct hello h;
+
+	if (p->age < TIME_AGE_MIN || p->age > TIME_AGE_MAX)
+		return DROP_AGE;
+	if (!hello_read(&h, p->plain, p->len))
+		return DROP_MALFORMED;
+	if (!k || cookie_check(k, KIND_TIME, sid, &h.address, now->cluster, h.cookie) != 0)
+		return DROP_COOKIE;
+	return DROP_NONE;
+}
+
 /*
  * Answers a challenge of kind TIME: the cookie shows that the client's packets
  * really take this long (or that its clock is off by as much), so the session's
@@ -257,14 +288,13 @@ enum drop server_time_hello(struct server *s, const struct instant *now, struct 
 		const struct arrival *p, struct output *out)
 {
 	const struct epoch_keys *k = server_epoch_keys(s, a->kid, a->epoch);
+	enum drop why = server_time_hello_check(now, k, a->sid, p);
 	struct hello h;
 
-	if (p->age < TIME_AGE_MIN || p->age > TIME_AGE_MAX)
-		return DROP_AGE;
+	if (why != DROP_NONE)
+		return why;
 	if (!hello_read(&h, p->plain, p->len))
 		return DROP_MALFORMED;
-	if (!k || cookie_check(k, KIND_TIME, a->sid, &h.address, now->cluster, h.cookie) != 0)
-		return DROP_COOKIE;
 	if (!replay_accept(&a->seen, p->number))
 		return DROP_REPLAY;
 	atomic_store_explicit(&a->off, (int16_t)p->age, memory_order_relaxed);
@@ -284,6 +314,9 @@ static enum drop answer_probe(struct server *s, const struct instant *now, struc
 
 	if (!probe_read(&probe, p->plain, p->len))
 		return DROP_MALFORMED;
+	/* the address may be unproven, and be challenged for the same packet */
+	if (p->d->len < PROBE_ACK_SIZE + CHALLENGE_SIZE + 2 * PACKET_OVERHEAD)
+		return DROP_BUDGET;
 	ack = (struct probe_ack){.size = probe.size, .id = probe.id};
 	memcpy(ack.sender, s->sender, SENDER_SIZE);
 	server_need_tx(s, now, a);
@@ -296,7 +329,7 @@ static bool probe_budget(struct server *s, const struct instant *now, struct act
 	bool pass;
 
 	pthread_mutex_lock(&s->lock);
-	if (now->boot - a->probe_window >= TICKS_PER_SEC) {
+	if (now->boot >= a->probe_window + TICKS_PER_SEC) {
 		a->probe_window = now->boot;
 		a->probes = 0;
 	}

@@ -46,8 +46,10 @@ bool limiter_pass_all(_Atomic uint64_t *slot, uint32_t window, uint32_t most)
 {
 	uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed), next;
 
+	/* a worker whose clock is a moment behind counts in the window that has begun */
 	do {
-		next = seen >> 32 == window ? seen + 1 : ((uint64_t)window << 32 | 1);
+		next = (int32_t)(window - (uint32_t)(seen >> 32)) > 0 ?
+				((uint64_t)window << 32 | 1) : seen + 1;
 		if ((uint32_t)next > most)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
@@ -85,12 +87,6 @@ static void free_retired(struct retired *list)
 	}
 }
 
-static void keyring_destroy(void *p)
-{
-	keyring_wipe(p);
-	free(p);
-}
-
 static void free_record(struct session_record *r)
 {
 	free(r);
@@ -99,39 +95,6 @@ static void free_record(struct session_record *r)
 static void directory_destroy(void *p)
 {
 	directory_free(p, free_record);
-}
-
-/* ---- epochs ---- */
-
-const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch)
-{
-	const struct keyring *ring = atomic_load_explicit(&s->keyring, memory_order_acquire);
-	const struct epoch_keys *k;
-	unsigned at = 0;
-
-	while ((k = keyring_find(ring, kid, &at)))
-		if (k->epoch == epoch)
-			return k;
-	return NULL;
-}
-
-/* Under the lock.  The old ring, with keys that must go, is wiped after the grace period. */
-static void step_epochs(struct server *s, const struct instant *now)
-{
-	const struct keyring *old = s->keyring;
-	uint64_t epoch = time_epoch(now->cluster);
-	struct keyring *ring;
-
-	if (old->lineage[0].keys[EPOCH_CURRENT].epoch >= epoch)
-		return;
-	ring = malloc(sizeof *ring);
-	if (!ring)
-		return; /* the next tick tries again */
-	*ring = *old;
-	for (unsigned i = 0; i < ring->count; i++)
-		lineage_step(&ring->lineage[i], epoch);
-	atomic_store_explicit(&s->keyring, ring, memory_order_release);
-	server_retire(s, (void *)old, keyring_destroy);
 }
 
 /* ---- active sessions ---- */
@@ -165,21 +128,61 @@ static bool active_idle(const struct active *a, const struct instant *now)
 	       (!a->has_tx || tx_forgettable(&a->tx, now->cluster, a->epoch));
 }
 
+/*
+ * The moment from which a new sending state takes its first number: under the
+ * lock, and each time later by one number at least.  All packets of a batch have
+ * one time, and workers' times differ, but two states of one key must not begin
+ * with one number.
+ */
+static ticks tx_moment(struct server *s, const struct instant *now)
+{
+	s->tx_last = MAX(now->cluster, s->tx_last + TX_NUMBER_TICKS);
+	return s->tx_last;
+}
+
 void server_need_tx(struct server *s, const struct instant *now, struct active *a)
 {
 	if (atomic_load_explicit(&a->has_tx, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&s->lock);
 	if (!a->has_tx) {
-		tx_key_down(&a->tx, a->s, a->aead, a->kid, a->sid, s->sender, now->cluster,
+		tx_key_down(&a->tx, a->s, a->aead, a->kid, a->sid, s->sender, tx_moment(s, now),
 				a->epoch);
 		atomic_store_explicit(&a->has_tx, true, memory_order_release);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* One client may not fill the table with sessions of its own. */
-static void limit_siblings(struct server *s, struct client *c)
+bool server_tx_once(struct server *s, const struct instant *now, const struct sighting *g,
+		struct tx_key *tx)
+{
+	const struct active *a;
+	bool possible;
+
+	pthread_mutex_lock(&s->lock);
+	a = active_find(s->active, g->sid);
+	/* before the session's epoch the number line stands still: no two states could differ */
+	possible = (!a || a->aead != g->aead) &&
+		   now->cluster > TICKS_S(g->keys->epoch * EPOCH_SECONDS);
+	if (possible)
+		tx_key_down(tx, g->s, g->aead, g->keys->kid, g->sid, s->sender, tx_moment(s, now),
+				g->keys->epoch);
+	pthread_mutex_unlock(&s->lock);
+	return possible;
+}
+
+static void forget(struct server *s, const struct instant *now, struct active *a)
+{
+	s->tx_last = MAX(s->tx_last, now->cluster); /* what comes after it takes later numbers */
+	deactivate(s, a);
+}
+
+/*
+ * One client may not fill the table with sessions of its own.  One that is in
+ * use does not give way: with its bitmap forgotten, packets that are still young
+ * would be accepted again.
+ */
+static bool room_for_sibling(struct server *s, const struct instant *now, struct client *c)
 {
 	struct active *least = NULL;
 	unsigned count = 0;
@@ -187,8 +190,12 @@ static void limit_siblings(struct server *s, struct client *c)
 	for (struct active *a = c->actives; a; a = a->sibling, count++)
 		if (!least || a->last_used < least->last_used)
 			least = a;
-	if (count >= CLIENT_SESSIONS_MAX)
-		deactivate(s, least);
+	if (count < CLIENT_SESSIONS_MAX)
+		return true;
+	if (!active_idle(least, now))
+		return false;
+	forget(s, now, least);
+	return true;
 }
 
 struct active *server_activate(struct server *s, const struct instant *now,
@@ -200,8 +207,8 @@ struct active *server_activate(struct server *s, const struct instant *now,
 	a = active_find(s->active, g->sid); /* another worker may have been faster */
 	if (a)
 		goto out;
-	limit_siblings(s, g->client);
-	a = active_take(s->active);
+	if (room_for_sibling(s, now, g->client))
+		a = active_take(s->active);
 	if (!a)
 		goto out;
 	a->client = g->client;
@@ -210,7 +217,8 @@ struct active *server_activate(struct server *s, const struct instant *now,
 	a->aead = (uint8_t)g->aead;
 	a->epoch = g->keys->epoch;
 	a->end = TICKS_S(session_end(g->keys->epoch));
-	a->first_seen = a->last_used = now->boot;
+	a->first_seen = now->boot;
+	a->last_used = now->boot;
 	memcpy(a->s, g->s, KEY_SIZE);
 	rx_key_up(&a->rx, a->s, g->aead);
 	a->sibling = g->client->actives;
@@ -236,7 +244,7 @@ static void each_active(struct server *s, const struct instant *now,
 static void evict_idle(struct server *s, const struct instant *now, struct active *a)
 {
 	if (active_idle(a, now))
-		deactivate(s, a);
+		forget(s, now, a);
 }
 
 /* After a reload: a session goes on under its client's new object, or ends with the client. */
@@ -303,10 +311,10 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	if (!ring || !s->active || !none || directory_finish(none) != 0) {
 		free(ring);
 		active_table_free(s->active);
+		if (none)
+			directory_free(none, NULL);
 		return -ENOMEM;
 	}
-	lineage_birth(&ring->lineage[0], 1, o->lineage_id, time_epoch(now->cluster), o->start);
-	ring->count = 1;
 	s->keyring = ring;
 	s->directory = none;
 	s->start = now->cluster;
@@ -323,6 +331,10 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	s->record_changed_arg = o->record_changed_arg;
 	random_bytes(s->hash_key, sizeof s->hash_key);
 	pthread_mutex_init(&s->lock, NULL);
+	if (o->start && server_lineage_add(s, now, o->start) < 0) {
+		server_free(s);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -389,7 +401,7 @@ void server_set_directory(struct server *s, struct directory *d)
 void server_tick(struct server *s, const struct instant *now)
 {
 	pthread_mutex_lock(&s->lock);
-	step_epochs(s, now);
+	server_step_epochs(s, now);
 	each_active(s, now, evict_idle);
 	sweep_records(s, now);
 	pthread_mutex_unlock(&s->lock);
@@ -401,7 +413,8 @@ void server_free(struct server *s)
 	reap(s);
 	active_table_free(s->active);
 	directory_destroy(s->directory);
-	keyring_destroy(s->keyring);
+	keyring_wipe(s->keyring);
+	free(s->keyring);
 	pthread_mutex_destroy(&s->lock);
 	wipe(s, sizeof *s);
 }
@@ -417,8 +430,8 @@ void server_count(struct server *s, struct server_counts *c)
 		.records = s->record_count,
 		.active = s->active->used,
 		.capacity = s->active->capacity,
-		.epoch = k->epoch,
-		.kid = k->kid,
+		.epoch = k ? k->epoch : 0,
+		.kid = k ? k->kid : 0,
 	};
 	pthread_mutex_unlock(&s->lock);
 }

@@ -34,8 +34,7 @@ uint64_t tx_start_number(ticks now, uint64_t epoch)
 {
 	ticks start = TICKS_S(epoch * EPOCH_SECONDS);
 
-	/* 2^22 numbers a second: ticks are 2^-24 s */
-	return now > start ? (now - start) >> 2 : 0;
+	return now > start ? (now - start) / TX_NUMBER_TICKS : 0;
 }
 
 static void tx_begin(struct tx_key *tx, enum aead aead, const uint8_t raw[KEY_SIZE], uint8_t kid,

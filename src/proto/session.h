@@ -45,7 +45,8 @@ struct tx_run {
 void rx_key_up(struct rx_key *rx, const uint8_t s[KEY_SIZE], enum aead aead);
 void rx_key_down(struct rx_key *rx, const uint8_t s[KEY_SIZE], enum aead aead,
 		const uint8_t sender[SENDER_SIZE]);
-/* The number line: a sending state made now begins where no earlier one of the session can have been. */
+/* The number line, 2^22 a second: a sending state made now begins where no earlier one of the session can have been. */
+#define TX_NUMBER_TICKS 4
 uint64_t tx_start_number(ticks now, uint64_t epoch);
 void tx_key_up(struct tx_key *tx, const uint8_t s[KEY_SIZE], enum aead aead, uint8_t kid,
 		const uint8_t sid[SID_SIZE], ticks now, uint64_t epoch);

@@ -115,6 +115,13 @@ static struct uplink_sender *sender_of(struct uplink_session *s, const struct he
 	return NULL;
 }
 
+static void note_sender(struct uplink *u, const struct instant *now, struct uplink_sender *sender)
+{
+	sender->noted = now->boot;
+	pmtu_heard(&u->up, sender->id, now->boot);
+	pmtu_heard(&u->down, sender->id, now->boot);
+}
+
 /*
  * The first packet of a server in this session.  A sender is only remembered
  * once its tag has been verified and the packet is young; afterwards its bitmap
@@ -146,8 +153,7 @@ static enum drop first_of_sender(struct uplink *u, const struct instant *now,
 		return why;
 	}
 	s->sender[s->sender_count++] = new;
-	if (pmtu_heard(&u->up, new->id, now->boot))
-		pmtu_heard(&u->down, new->id, now->boot);
+	note_sender(u, now, new);
 	*sender = new;
 	return DROP_NONE;
 }
@@ -177,6 +183,8 @@ static enum drop open_data(struct uplink *u, const struct instant *now, const st
 	if (unlikely(!replay_accept(&sender->seen, h.number)))
 		return DROP_REPLAY;
 	u->last_received = now->boot;
+	if (unlikely(now->boot > sender->noted + TICKS_PER_SEC))
+		note_sender(u, now, sender);
 	sender->packets++;
 	sender->blocks += d->len / 16 + 1;
 	if (unlikely(sender->packets >= u->o.limits.soft_packets ||
@@ -312,13 +320,16 @@ static void end_sessions(struct uplink *u, const struct instant *now)
 void uplink_moved(struct uplink *u, const struct instant *now, struct output *out)
 {
 	end_sessions(u, now);
-	if (u->o.unlinkable || !u->newest) {
+	if (u->o.unlinkable)
+		u->newest = NULL; /* the old session may be heard, but not be seen here */
+	if (!u->newest) {
 		handshake_want(u, now);
 		u->handshake.next = now->boot;
 		handshake_step(u, now, out);
 		return;
 	}
-	hello_again(u, now, out);
+	uplink_keepalive(u, now, out); /* if the address is new, a challenge comes at once */
+	hello_again(u, now, out);      /* and if that is lost, so that something follows */
 	pmtu_restart(&u->up, now->boot);
 	pmtu_restart(&u->down, now->boot);
 }

@@ -33,6 +33,7 @@
 /* One server's packets in one session. */
 struct uplink_sender {
 	uint8_t id[SENDER_SIZE];
+	ticks noted; /* boot time at which path MTU discovery was last told of it */
 	struct rx_key rx;
 	uint64_t packets, blocks;
 	struct replay seen;
@@ -112,7 +113,8 @@ struct uplink {
 
 	bool has_time;
 	int64_t offset;  /* cluster time less boot time */
-	uint64_t last_t; /* full T of the last packet: never goes back, over all sessions */
+	uint64_t last_t; /* full T of the last packet: over all sessions it never goes back, but */
+			 /* for what no server accepted (begin_session) */
 	ticks rtt;
 
 	struct uplink_session session[UPLINK_SESSIONS];

@@ -7,7 +7,8 @@
  */
 #include "proto/uplink_internal.h"
 
-#define NEW_EPHEMERAL_FROM 3 /* third try */
+#define NEW_EPHEMERAL_FROM 3  /* third try */
+#define AHEAD_ACCEPTED     32 /* 1/16 s */
 
 void handshake_want(struct uplink *u, const struct instant *now)
 {
@@ -123,6 +124,13 @@ static void begin_session(struct uplink *u, const struct instant *now, const str
 	u->offset = (int64_t)(g->time + u->rtt / 2 - now->boot);
 	u->has_time = true;
 	cluster = uplink_cluster(u, now);
+	/*
+	 * T never goes back, except here, under a new key, and only from where no
+	 * server would have accepted it: a clock that was far ahead must not shut us
+	 * out until the true time has caught up.
+	 */
+	if (u->last_t > time_16th(cluster) + AHEAD_ACCEPTED)
+		u->last_t = time_16th(cluster);
 	s->live = true;
 	memcpy(s->sid, g->sid, SID_SIZE);
 	memcpy(s->s, g->s, KEY_SIZE);

@@ -64,8 +64,7 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 {
 	if (!u->newest || !u->hello.known)
 		return;
-	u->hello.pending = true;
-	u->hello.kind = KIND_PATH;
+	u->hello.pending = true; /* the kind stays: the cookie was made for it */
 	u->hello.tries = 0;
 	hello_now(u, now, out);
 }
@@ -112,9 +111,11 @@ static void correct_clock(struct uplink *u, const struct instant *now, ticks ser
 
 	if (forward > -(int64_t)CLOCK_NOISE && forward < (int64_t)CLOCK_NOISE)
 		return;
-	u->offset = offset;
-	if (forward < -(int64_t)TICKS_PER_SEC) /* T cannot follow: it never goes back */
+	if (forward < -(int64_t)TICKS_PER_SEC)
+		/* or this challenge was long under way: a handshake measures which of the two */
 		handshake_want(u, now);
+	else
+		u->offset = offset;
 }
 
 static enum drop take_challenge(struct uplink *u, const struct instant *now,

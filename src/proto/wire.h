@@ -101,7 +101,7 @@ static inline uint64_t time_epoch(ticks cluster)
 {
 	return time_seconds(cluster) / EPOCH_SECONDS;
 }
-/* The time in 1/16 s nearest to now that is congruent to t modulo 2^16 (C12). */
+/* The time in 1/16 s nearest to now that is congruent to t modulo 2^16. */
 static inline uint64_t time_full(uint64_t now_16th, uint16_t t)
 {
 	return now_16th + (uint64_t)(int64_t)(int16_t)(uint16_t)(t - (uint16_t)now_16th);
@@ -146,7 +146,7 @@ enum inner_kind {
 #define PIECE_HEADER    4 /* 0x20 + last | index | id u16 */
 #define ETHERNET_HEADER 4 /* 0x30 | 0 | length u16 */
 
-/* ---- control messages (C14, C16, C24); byte 0 is 0x10 + message ---- */
+/* ---- control messages; byte 0 is 0x10 + message ---- */
 #define CONTROL_MESSAGES(X)                                                                        \
 	X(CHALLENGE, 1)                                                                            \
 	X(HELLO, 2)                                                                                \
@@ -227,7 +227,7 @@ bool tlv_next(struct reader *r, uint8_t *type, const uint8_t **value, uint16_t *
 /* To the end of a list of which nothing is wanted; false if it is cut. */
 bool tlvs_skip(struct reader *r);
 
-/* Outer sizes (C24): bytes of IP and UDP header around a UDP payload. */
+/* Outer sizes: bytes of IP and UDP header around a UDP payload. */
 static inline unsigned outer_overhead(bool v4)
 {
 	return v4 ? 28 : 48;

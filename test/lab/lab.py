@@ -132,7 +132,7 @@ class Process:
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise LabError(f"{self.name} (pid {self.pid}) has not ended after {timeout} s") from None
+            raise LabError(f"{self.name}, pid {self.pid}: no end after {timeout} s") from None
 
     def stop(self, number=signal.SIGTERM, timeout=10):
         if self.alive():
@@ -156,20 +156,21 @@ class Node:
 
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
-        tool("ip", "netns", "add", name)
+        self.namespace = f"{lab.name}.{name}"
+        tool("ip", "netns", "add", self.namespace)
         self.ip("link set lo up")
         self.sysctl("net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
                     "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_ra=0")
 
     def argv(self, *argv):
-        return ["ip", "netns", "exec", self.name, *map(str, argv)]
+        return ["ip", "netns", "exec", self.namespace, *map(str, argv)]
 
     def run(self, *argv, **kwargs):
         """Run a command here; its output (with check=False the finished process)."""
         return tool(*self.argv(*argv), **kwargs)
 
     def ip(self, words):
-        return tool("ip", "-n", self.name, *words.split())
+        return tool("ip", "-n", self.namespace, *words.split())
 
     def sysctl(self, *settings):
         self.run("sysctl", "-qw", *settings)
@@ -232,9 +233,9 @@ class Lab:
         for process in reversed(self.processes):
             process.stop(signal.SIGKILL)
         for node in self.nodes.values():
-            for pid in tool("ip", "netns", "pids", node.name).split():
+            for pid in tool("ip", "netns", "pids", node.namespace).split():
                 os.kill(int(pid), signal.SIGKILL)
-            tool("ip", "netns", "del", node.name)
+            tool("ip", "netns", "del", node.namespace)
         self.nodes.clear()
         self.processes.clear()
         shutil.rmtree(self.directory)
@@ -264,10 +265,10 @@ class Lab:
 
     def link(self, a, a_device, b, b_device, mtu=1500):
         """A cable between two nodes."""
-        tool("ip", "link", "add", a_device, "netns", a.name, "mtu", mtu, "type", "veth",
-             "peer", "name", b_device, "netns", b.name, "mtu", mtu)
-        a.ip(f"link set {a_device} up")
-        b.ip(f"link set {b_device} up")
+        tool("ip", "link", "add", a_device, "netns", a.namespace, "mtu", mtu, "type", "veth",
+             "peer", "name", b_device, "netns", b.namespace, "mtu", mtu)
+        a.ip(f"link set dev {a_device} up")
+        b.ip(f"link set dev {b_device} up")
 
     def nat(self, node, outside):
         """Translate what leaves by the device `outside`, as a home router does."""

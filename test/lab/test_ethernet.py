@@ -7,6 +7,7 @@
     b ──── c2 [br0: lan + any0] ──┘
 
 a, b and the server's any1 share 10.5.0.0/24 and fd05::/64; b2 later claims b's MAC address.
+A bridge fragments nothing, so the hosts' MTU is what the tunnel carries in a frame: 1402.
 """
 
 import pytest
@@ -16,6 +17,7 @@ from anyrelay import Client, Server
 from lab import Lab, wait_until
 
 OUTER = {"s": "192.0.2.1", "c1": "192.0.2.2", "c2": "192.0.2.3"}
+MTU = 1402
 LAN = {"a": 1, "b": 2, "s": 9}
 
 
@@ -35,7 +37,7 @@ def sites():
         bridge(nodes["hub"])
         for name, address in OUTER.items():
             lab.link(nodes[name], "wan", nodes["hub"], name)
-            nodes["hub"].ip(f"link set {name} master br0")
+            nodes["hub"].ip(f"link set dev {name} master br0")
             nodes[name].address("wan", f"{address}/29")
         server = Server(lab, nodes["s"], ["10.7.0.1/16"], listen=[OUTER["s"]],
                         Tunnel_EthernetDevice="any1")
@@ -44,8 +46,8 @@ def sites():
         for site, hosts in (("c1", ("a", "b2")), ("c2", ("b",))):
             bridge(nodes[site])
             for host in hosts:
-                lab.link(nodes[host], "lan", nodes[site], host)
-                nodes[site].ip(f"link set {host} master br0")
+                lab.link(nodes[host], "lan", nodes[site], host, mtu=MTU)
+                nodes[site].ip(f"link set dev {host} master br0")
             Client(server, nodes[site], [], rights=["ethernet"], Tunnel_Payload="ethernet",
                    Tunnel_Address=None).start()
             nodes[site].ip("link set any0 master br0")
@@ -53,13 +55,16 @@ def sites():
         on_lan(nodes["b"], "lan")
         nodes["server"] = server
         wait_until(lambda: traffic.reaches(nodes["a"], "10.5.0.2"), "a to reach b")
+        for site in ("c1", "c2"):
+            wait_until(lambda: f"mtu {MTU}" in nodes[site].ip("link show any0"),
+                       f"{site} to have found its path MTU")
         yield nodes
 
 
 @pytest.mark.parametrize("prefix", ["10.5.0.", "fd05::"], ids=["arp", "nd"])
 def test_unicast(sites, prefix):
     for here, there in (("a", "b"), ("b", "a"), ("a", "s"), ("s", "b")):
-        traffic.ping(sites[here], f"{prefix}{LAN[there]}", size=1200)
+        traffic.ping(sites[here], f"{prefix}{LAN[there]}", size=1300)
 
 
 def test_tcp(sites):

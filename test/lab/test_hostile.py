@@ -27,7 +27,11 @@ FROM_SERVER = f"udp and src host {SERVER4} and src port 4444"
 @pytest.fixture(scope="module")
 def net():
     with Lab("hostile") as lab:
-        yield TwoNats(lab).up()
+        net = TwoNats(lab)
+        for node, device in ((net.c1, "lan"), (net.c2, "lan"), (net.s, "wan")):
+            # What is captured must be packets as they are on a wire, not super-segments.
+            node.run("ethtool", "-K", device, "tx-udp-segmentation", "off")
+        yield net.up()
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def test_without_df_fragments_inside(net):
 def test_tcp(net, inner, full):
     """Bulk both ways; the MSS that c1 sees in c2's SYN fits the narrow leg."""
     header = 40 if inner is INNER4 else 60
-    sniffer = net.c1.spawn("tcpdump", "tcpdump", "-l", "-n", "-i", "any0", "-v",
+    # -y: tcpdump takes every device whose name begins with "any" for its pseudo-device.
+    sniffer = net.c1.spawn("tcpdump", "tcpdump", "-l", "-n", "-i", "any0", "-y", "RAW", "-v",
                            "tcp[tcpflags] & tcp-syn != 0" if inner is INNER4
                            else "ip6[6] = 6 and ip6[53] & 2 != 0")
     sniffer.wait_log("listening on")

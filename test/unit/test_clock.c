@@ -106,15 +106,19 @@ static void mark_tells_a_clock_that_is_behind(void **state)
 			"-0000000001000000000\n", "000000000010000000000", "99999999999999999999\n",
 			"00000000001000000000\n0"};
 	char directory[] = "/tmp/test_clock.XXXXXX", path[64];
+	int fd;
 	(void)state;
 
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof path, "%s/mark", directory);
 	assert_int_equal(clock_mark_check(path, TICKS_S(5)), -ENOENT);
-	assert_int_equal(clock_mark_store("/nonexistent/mark", 0), -ENOENT);
+	assert_int_equal(clock_mark_open("/nonexistent/mark"), -ENOENT);
 
-	assert_int_equal(clock_mark_store(path, TICKS_S(1000000000) + 1), 0);
-	assert_int_equal(clock_mark_store(path, TICKS_S(2000)), 0); /* all digits are replaced */
+	fd = clock_mark_open(path);
+	assert_true(fd >= 0);
+	assert_int_equal(clock_mark_store(fd, TICKS_S(1000000000) + 1), 0);
+	assert_int_equal(clock_mark_store(fd, TICKS_S(2000)), 0); /* all digits are replaced */
+	close(fd);
 	assert_int_equal(clock_mark_check(path, TICKS_S(2000)), 0);
 	assert_int_equal(clock_mark_check(path, TICKS_S(9000)), 0);
 	assert_int_equal(clock_mark_check(path, TICKS_S(1990)), 10);
