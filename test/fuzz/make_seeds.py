@@ -113,6 +113,70 @@ server = {
 }
 
 
+# ---- fuzz_uplink: options, then RAW, SEALED, ANSWER, RETRY, HINT, CLOCK, SEND, CHANGE ----
+COOKIE_FLAG, UP_FLAG, DOWN_FLAG = 0x10, 0x20, 0x40
+
+
+def down(plain, flags=0, sender=0, age=0, which=0, spoil=0):
+    return u8(1, which, flags, sender, age, spoil) + data(plain)
+
+
+def answer(flags=0, other=0, which=0, spoil=0):
+    return u8(2, which, flags, other) + u16(spoil)
+
+
+def retry(which=0, at=0, xor=0):
+    return u8(3, which, at, xor)
+
+
+def hint(reason=0, at=0, xor=0):
+    return u8(4, reason, at, xor)
+
+
+def tick(seconds=0.0):
+    return u8(5) + u16(int(seconds * 256))
+
+
+def send(count=1):
+    return u8(6, count)
+
+
+def change(what, count=0, value=0):
+    return u8(7, what, count, value)
+
+
+KEEPALIVE = u8(1)  # options
+START = tick() + answer()
+READY = START + down(HELLO_ACK, COOKIE_FLAG) + tick(0.1)
+
+uplink = {
+    "session": KEEPALIVE + READY + down(IPV4) + down(ETHERNET) + down(b"") + send(3),
+    "chacha": u8(5) + tick() + answer(0x80) + down(HELLO_ACK, COOKIE_FLAG | 1) + down(IPV4, 1, 1),
+    "on_demand": u8(0) + send(1) + answer() + send(2) + tick(200) + tick(100) + tick(250) + send(1),
+    "spoilt": KEEPALIVE + tick() + answer(1, spoil=1) + answer(1, spoil=100) + answer() +
+              down(IPV4, 4, spoil=30) + down(IPV4, 4) + down(IPV4),
+    "retry": KEEPALIVE + tick() + retry(at=9, xor=1) + retry() + retry() + answer(),
+    "late": KEEPALIVE + tick() + tick(2) + tick(4) + tick(6) + answer(which=2) + tick(1),
+    "challenges": KEEPALIVE + READY + down(CHALLENGE) + down(TIME_CHALLENGE) + tick(0.3) +
+                  down(HELLO_ACK, COOKIE_FLAG) + tick(1) + tick(3),
+    "probes": KEEPALIVE + READY + down(PROBE_ACK, UP_FLAG) + tick(0.5) +
+              down(PROBE + bytes(1420), DOWN_FLAG) + tick(0.5) + down(PROBE_ACK, UP_FLAG, 1) +
+              tick(1) + tick(1) + tick(1) + tick(1) + tick(1),
+    "hints": KEEPALIVE + READY + send(1) + hint() + hint() + hint(at=10, xor=1) + tick(1.5) +
+             hint(1) + answer(),
+    "renew": KEEPALIVE + READY + tick(200) + tick(150) + answer() + down(IPV4) +
+             down(IPV4, 0x80, which=5) + down(CHALLENGE, 0x80, which=5) + tick(200) + tick(200),
+    "moved": KEEPALIVE + READY + change(0) + tick(10) + change(1, 16) + change(2, 3, 0xFF) +
+             change(3, 2, 2) + tick(1),
+    "unlinkable": u8(3) + READY + change(0) + tick() + answer(),
+    "unsound": KEEPALIVE + tick() + answer(8, 1) + tick() + answer(16, 0x80) + tick(1) +
+               answer(32, 3) + answer(64, 40) + tick(1) + answer(4) + answer(2),
+    "worn": u8(9) + READY + send(31) + tick(1) + answer() + send(31),
+    "senders": KEEPALIVE + READY + b"".join(down(IPV4, 0, n, n * 30) for n in range(6)) +
+               down(IPV4, 2) + down(IPV4, 2),
+}
+
+
 def write(directory, name, seeds):
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,5 +186,5 @@ def write(directory, name, seeds):
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
-    for fuzzer, seeds in (("wire", wire), ("server", server)):
+    for fuzzer, seeds in (("wire", wire), ("server", server), ("uplink", uplink)):
         write(target, fuzzer, seeds)
