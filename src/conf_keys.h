@@ -98,7 +98,7 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  "Handshakes a second above which a client must first prove its address.")                \
 	X("Server", "HandshakePrefixRate", S, CONF_RELOAD, conf_number, handshake_prefix_rate,     \
 	  NUMBER("a rate a second", 1, 1000000), "50",                                             \
-	  "Handshakes a second that one network (IPv4 /24, IPv6 /56) may make under load.")        \
+	  "Handshakes a second that one network (IPv4 /24, IPv6 /56) may make, always.")        \
 	X("Server", "FloodRate", S, CONF_RELOAD, conf_number, flood_rate,                          \
 	  NUMBER("a rate a second", 0, 10000000), "1000",                                          \
 	  "Copies a second that multicast, broadcast and flooding of one client may cause.")       \

@@ -5,6 +5,7 @@
 #define REPEAT_AFTER TICKS_S(600)
 #define FORGET_AFTER TICKS_S(660) /* a minute for the repeat to prove it again */
 #define HEARD_BEFORE TICKS_S(10)
+#define LATE_PROBES  64 /* an answer to one of the last is still good */
 
 static struct pmtu_path *find(struct pmtu *p, const uint8_t sender[SENDER_SIZE])
 {
@@ -159,7 +160,7 @@ void pmtu_proven(struct pmtu *p, const uint8_t sender[SENDER_SIZE], uint16_t siz
 {
 	struct pmtu_path *path = find(p, sender);
 
-	if (!path || id > p->id || p->id - id > 2 * PMTU_LOSSES || size > PMTU_FIRST)
+	if (!path || id > p->id || p->id - id > LATE_PROBES || size > PMTU_FIRST)
 		return;
 	path->proven = MAX(path->proven, size);
 	path->heard = now;

@@ -36,8 +36,11 @@ uint64_t server_hash(const struct server *s, const void *p, size_t n)
 	for (size_t at = 0; at < n; at += sizeof word) {
 		word = 0;
 		memcpy(&word, (const uint8_t *)p + at, MIN(sizeof word, n - at));
+		/* keyed, then mixed so that every bit reaches every other (the finalizer of MurmurHash3) */
 		h = (h ^ word) * (s->hash_key[1] | 1);
-		h ^= h >> 29;
+		h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
+		h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+		h ^= h >> 33;
 	}
 	return h;
 }

@@ -92,6 +92,525 @@ static void renewal_loses_no_packet_under_per_packet_spray(void **state)
 	run_for_hours(0, POLICY_SPRAY, 8, AEAD_AES_256_GCM);
 }
 
+
+/* ---- session ids ---- */
+
+/*
+ * Servers draw session ids without talking to each other.  Were two clients to
+ * get one id, packets and routes of one would land on the other; so the index
+ * in the id keeps clients apart even if the random halves are all the same.
+ */
+static void clients_never_share_a_session_id(void **state)
+{
+	static const uint8_t h[HASH_SIZE] = {1, 2, 3}, start[KEY_SIZE] = {9};
+	uint8_t sid[1000][SID_SIZE];
+	struct lineage l;
+
+	(void)state;
+	lineage_birth(&l, 1, 1, 6000000, start);
+	for (uint32_t i = 0; i < 1000; i++) {
+		sid_make(&l.keys[EPOCH_CURRENT], h, i, sid[i]);
+		assert_int_equal(sid_index(&l.keys[EPOCH_CURRENT], sid[i]), i);
+		for (uint32_t k = 0; k < i; k++)
+			assert_memory_not_equal(sid[i], sid[k], SID_SIZE);
+	}
+}
+
+/* Answers a message 1 as a server would, but with a session id of the test's choice. */
+static size_t answer_with_sid(struct world *w, const struct sighted *m, const uint8_t sid[SID_SIZE],
+		uint8_t out[MESSAGE1_SIZE])
+{
+	const struct epoch_keys *k = keyring_issuer(w->server[0].core->keyring);
+	struct grant g = {.end = (uint32_t)session_end(k->epoch), .time = w->net.now,
+			.address = m->from, .version = PROTOCOL_VERSION, .kid = k->kid};
+	uint8_t ephemeral[KEY_SIZE] = {7};
+	struct responder r;
+	struct offer offer;
+
+	memcpy(g.sid, sid, SID_SIZE);
+	assert_int_equal(responder_open(&r, &w->server[0].core->cluster[0].pair, m->data, m->len), 0);
+	assert_int_equal(responder_accept(&r, w->client_ss[0], &offer), 0);
+	assert_int_equal(responder_answer(&r, w->client_psk[0], ephemeral), 0);
+	return responder_finish(&r, &g, out);
+}
+
+/*
+ * A client with itself can meet: at 2^-24 a new session looks the same in the
+ * header of packets to it.  It must not accept that one, and ask again.
+ */
+static void a_session_id_like_a_living_one_is_not_taken(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20);
+	struct sim_client *c = w->client[0];
+	uint8_t sid[SID_SIZE], answer[MESSAGE1_SIZE];
+	struct recording r;
+	size_t n;
+
+	(void)state;
+	world_connect(w);
+	recording_begin(w, &r);
+	w->server[0].paused = true;
+	c->u.newest->renew = 0;
+	client_tick(c);
+	check_equal(&w->net, r.count, 1);
+	check_equal(&w->net, r.packet[0].data[0], WIRE_MAGIC | WIRE_HANDSHAKE_1);
+	memcpy(sid, c->u.newest->sid, SID_SIZE);
+	sid[0] ^= 1;
+	n = answer_with_sid(w, &r.packet[0], sid, answer);
+	check_equal(&w->net, client_take(c, answer, n), DROP_HANDSHAKE);
+	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 1);
+	w->server[0].paused = false;
+	client_tick(c);
+	check_equal(&w->net, r.count, 2);
+	check(&w->net, memcmp(r.packet[0].data + MESSAGE1_NOISE, r.packet[1].data + MESSAGE1_NOISE,
+			KEY_SIZE) != 0);
+	recording_end(w, &r);
+	world_run(w, TICKS_S(1));
+	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 2);
+	world_free(w);
+}
+
+/* Two entries with one index: whoever has the other key gets a tag failure, not another's place. */
+static void an_index_given_twice_fails_closed(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .clients = 2);
+	struct record r = {.index = 1, .version = 2, .name = "impostor"};
+	struct directory *d = directory_new(1);
+	char error[200];
+
+	(void)state;
+	client_send(w->client[0], 100);
+	client_send(w->client[1], 100);
+	world_connect(w);
+	/* the second server has another key under the first client's index */
+	x25519_public(w->client_secret[1], r.public);
+	assert_int_equal(directory_add(d, NULL, &r, w->client_ss[1], error, sizeof error), 0);
+	assert_int_equal(directory_finish(d), 0);
+	server_set_directory(w->server[1].core, d);
+	w->chosen = 1;
+	check(&w->net, client_send(w->client[0], 100));
+	world_run(w, TICKS_S(1));
+	check_equal(&w->net, w->server[1].delivered, 0);
+	check_equal(&w->net, w->server[1].drop[DROP_TAG], 1);
+	world_free(w);
+}
+
+/* ---- keys that are gone ---- */
+
+/* Is there a place in this process' memory that holds these bytes, inverted here? */
+static bool memory_holds(const uint8_t inverted[KEY_SIZE])
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	bool found = false;
+	char line[512], mode[8], name[256];
+
+	assert_non_null(maps);
+	while (!found && fgets(line, sizeof line, maps)) {
+		name[0] = 0;
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &from, &to, mode, name) < 3 ||
+				mode[0] != 'r' || mode[1] != 'w' || to - from > 1ul << 32 ||
+				!strcmp(name, "[vvar]"))
+			continue;
+		const uint8_t *at = (const uint8_t *)from, *end = (const uint8_t *)to - KEY_SIZE;
+		while (!found && at < end && (at = memchr(at, inverted[0] ^ 0xff, (size_t)(end - at)))) {
+			unsigned i = 1;
+
+			while (i < KEY_SIZE && (at[i] ^ inverted[i]) == 0xff)
+				i++;
+			found = i == KEY_SIZE;
+			at++;
+		}
+	}
+	fclose(maps);
+	return found;
+}
+
+static void invert(uint8_t out[KEY_SIZE], const uint8_t *key)
+{
+	for (unsigned i = 0; i < KEY_SIZE; i++)
+		out[i] = (uint8_t)~key[i];
+}
+
+/*
+ * Forward secrecy is what a stolen server or client no longer has.  601 s after
+ * a session began its keys, and the epoch key they came from, must be nowhere.
+ */
+static void keys_are_wiped_everywhere_after_600_s(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .keepalive = 20, .replicate = true, .echo = true);
+	struct sim_client *c = w->client[0];
+	uint8_t needle[5][KEY_SIZE], key[KEY_SIZE], iv[NONCE_SIZE];
+	const struct epoch_keys *k = keyring_issuer(w->server[0].core->keyring);
+	struct recording r;
+	uint64_t epoch = k->epoch;
+
+	(void)state;
+	world_connect(w);
+	recording_begin(w, &r);
+	w->policy = POLICY_SPRAY;
+	for (unsigned i = 0; i < 20; i++)
+		check(&w->net, client_send(c, 100));
+	r.on = false;
+	world_run(w, TICKS_S(1));
+	invert(needle[0], c->u.newest->s);
+	invert(needle[1], keyring_issuer(w->server[0].core->keyring)->k);
+	invert(needle[2], keyring_issuer(w->server[0].core->keyring)->session);
+	session_key_up(c->u.newest->s, AEAD_AES_256_GCM, key, iv);
+	invert(needle[3], key);
+	session_key_down(c->u.newest->s, AEAD_AES_256_GCM, w->server[1].core->sender, key, iv);
+	invert(needle[4], key);
+	wipe(key, sizeof key);
+	for (unsigned i = 0; i < 5; i++)
+		check(&w->net, memory_holds(needle[i]));
+	world_traffic(w, c, true, TICKS_S(1), TICKS_S(601), 100);
+	world_run(w, TICKS_S(601));
+	check(&w->net, c->u.newest && c->u.newest->confirmed);
+	for (unsigned i = 0; i < 5; i++)
+		if (memory_holds(needle[i]))
+			net_failed(&w->net, "key that is still in memory", i, -1, __FILE__, __LINE__);
+	for (size_t i = 0; i < r.count; i++)
+		if (r.packet[i].up)
+			check_equal(&w->net, server_take(&w->server[0], &r.packet[i].from,
+					r.packet[i].data, r.packet[i].len), DROP_KID);
+	check(&w->net, w->server[0].core->keyring->lineage[0].keys[EPOCH_PREVIOUS].epoch > epoch);
+	recording_end(w, &r);
+	world_free(w);
+}
+
+/* ---- clocks ---- */
+
+/*
+ * At the step of an epoch one server is ahead of another: a packet of the new
+ * epoch reaches one that is still in the old.
+ */
+static void servers_with_skewed_clocks_agree_across_epoch_steps(void **state)
+{
+	struct world *w = WORLD(.servers = 3, .keepalive = 20, .replicate = true,
+			.record_lag = TICKS_MS(1));
+	struct sim_client *c = w->client[0];
+
+	(void)state;
+	w->policy = POLICY_SPRAY;
+	w->server[0].skew = -(int64_t)TICKS_MS(900);
+	w->server[2].skew = (int64_t)TICKS_MS(900);
+	world_connect(w);
+	world_run(w, TICKS_S(2));
+	world_traffic(w, c, true, TICKS_MS(50), TICKS_S(3600), 100);
+	world_traffic(w, c, false, TICKS_MS(50), TICKS_S(3600), 100);
+	world_run(w, TICKS_S(3610));
+	check_equal(&w->net, c->sent_up.received, c->sent_up.sent);
+	check_equal(&w->net, c->sent_down.received, c->sent_down.sent);
+	check_equal(&w->net, c->sent_up.repeated, 0);
+	world_free(w);
+}
+
+/* Beyond what the age test allows: each server must be won by a challenge, and then serve. */
+static void servers_four_seconds_apart_still_serve_after_a_challenge(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .keepalive = 20, .replicate = true,
+			.record_lag = TICKS_MS(1));
+	struct sim_client *c = w->client[0];
+
+	(void)state;
+	w->server[0].skew = -(int64_t)TICKS_S(2);
+	w->server[1].skew = (int64_t)TICKS_S(2);
+	w->chosen = 0;
+	world_connect(w);
+	world_run(w, TICKS_S(1));
+	w->chosen = 1;
+	world_traffic(w, c, true, TICKS_MS(50), TICKS_S(2), 100);
+	world_run(w, TICKS_S(2));
+	check_range(&w->net, c->sent_up.sent - c->sent_up.received, 0, 2);
+	world_free(w);
+}
+
+/*
+ * A paused machine finds itself several epochs behind.  It steps through all of
+ * them; what comes before costs a hint and a handshake, not the session.
+ */
+static void a_server_paused_for_20_minutes_comes_back(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .keepalive = 20, .replicate = true);
+	struct sim_client *c = w->client[0];
+	uint32_t lost;
+
+	(void)state;
+	w->chosen = 1;
+	world_connect(w);
+	world_traffic(w, c, true, TICKS_MS(100), TICKS_S(1320), 100);
+	w->server[0].paused = true;
+	world_run(w, TICKS_S(1200));
+	check_equal(&w->net, c->sent_up.sent - c->sent_up.received, 1); /* under way */
+	w->server[0].paused = false;
+	w->chosen = 0;
+	world_run(w, TICKS_S(10));
+	lost = c->sent_up.sent - c->sent_up.received - 1;
+	check_range(&w->net, lost, 0, 10); /* until its next tick: 1 s */
+	world_run(w, TICKS_S(120));
+	check_equal(&w->net, c->sent_up.sent - c->sent_up.received, lost);
+	check_range(&w->net, w->server[0].core->events[SERVER_HINTS], 0, 10);
+	world_free(w);
+}
+
+/*
+ * A laptop's usual clock stands still while it sleeps, and its packets would all
+ * be stale.  Ours does not: asleep for less than a session, a HELLO is enough;
+ * for longer, a handshake.
+ */
+static void after_suspend_the_client_is_back_at_once(void **state)
+{
+	static const unsigned sleep[] = {30, 100, 20 * 60, 10 * 3600};
+	struct world *w = WORLD(.keepalive = 20);
+	struct sim_client *c = w->client[0];
+
+	(void)state;
+	world_connect(w);
+	for (unsigned i = 0; i < ARRAY_SIZE(sleep); i++) {
+		uint32_t before = c->sent_up.received;
+
+		c->asleep = true;
+		world_run(w, TICKS_S(sleep[i]));
+		c->asleep = false;
+		client_tick(c);
+		world_run(w, TICKS_MS(60)); /* a handshake and a HELLO: two round trips at most */
+		check(&w->net, client_send(c, 100));
+		world_run(w, TICKS_MS(30));
+		check_equal(&w->net, c->sent_up.received, before + 1);
+		check(&w->net, c->u.newest && c->u.newest->confirmed);
+	}
+	check_equal(&w->net, w->server[0].drop[DROP_AGE], 0);
+	world_free(w);
+}
+
+/* The kernel's boot clock jumps (a resumed virtual machine): ahead or back by up to an hour. */
+static void a_jump_of_the_boot_clock_costs_no_more_than_a_handshake(void **state)
+{
+	static const int jump[] = {3, -3, 30, -30, 250, -250, 3600, -3600};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(jump); i++) {
+		struct world *w = WORLD(.keepalive = 20);
+		struct sim_client *c = w->client[0];
+		uint32_t sent, received;
+
+		world_connect(w);
+		world_traffic(w, c, true, TICKS_MS(100), TICKS_S(20), 100);
+		world_run(w, TICKS_S(1));
+		c->booted = (ticks)((int64_t)c->booted - jump[i] * (int64_t)TICKS_PER_SEC);
+		/* a packet may go out before the timer runs */
+		client_send(c, 100);
+		client_tick(c);
+		world_run(w, TICKS_S(4));
+		sent = c->sent_up.sent;
+		received = c->sent_up.received;
+		world_run(w, TICKS_S(10));
+		check_equal(&w->net, c->sent_up.received - received, c->sent_up.sent - sent);
+		check(&w->net, c->u.newest && c->u.newest->confirmed);
+		world_free(w);
+	}
+}
+
+/* NTP steps a server back by a little: the client's T stays, and never goes back. */
+static void time_in_packets_never_goes_back(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .keepalive = 20, .replicate = true);
+	struct sim_client *c = w->client[0];
+	struct recording r;
+	uint16_t last = 0;
+	bool any = false;
+
+	(void)state;
+	w->server[0].skew = (int64_t)TICKS_MS(900);
+	w->policy = POLICY_FLIP;
+	w->flip_every = TICKS_S(50);
+	recording_begin(w, &r);
+	world_connect(w);
+	world_traffic(w, c, true, TICKS_MS(100), TICKS_S(1800), 100);
+	world_run(w, TICKS_S(1800));
+	for (size_t i = 0; i < r.count; i++) {
+		uint16_t t = load_be16(r.packet[i].data + HEADER_T);
+
+		if (!r.packet[i].up || (r.packet[i].data[0] & 0x0f) != WIRE_DATA_UP)
+			continue;
+		if (any)
+			check_range(&w->net, (int16_t)(uint16_t)(t - last), 0, 100);
+		last = t;
+		any = true;
+	}
+	check(&w->net, any);
+	recording_end(w, &r);
+	world_free(w);
+}
+
+/* ---- renewal ---- */
+
+/* Clients that began together must not come back together. */
+static void renewals_are_spread(void **state)
+{
+	enum { CLIENTS = 2000, BINS = 20 };
+	struct world *w = WORLD(.clients = CLIENTS, .keepalive = 60, .active_sessions = 4096);
+	unsigned bin[BINS] = {0};
+
+	(void)state;
+	world_connect(w);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		const struct uplink_session *s = w->client[i]->u.newest;
+		ticks born = s->born + w->client[i]->booted;
+		double part = (double)(s->renew - s->born) / (double)(s->end - born);
+
+		if (part < 0.499 || part > 0.801)
+			net_failed(&w->net, "part of the session", (int64_t)(100 * part), 65,
+					__FILE__, __LINE__);
+		bin[MIN((unsigned)((part - 0.5) / 0.3 * BINS), BINS - 1u)]++;
+	}
+	for (unsigned i = 0; i < BINS; i++) /* 100 ± 10 */
+		check_range(&w->net, bin[i], 50, 150);
+	world_free(w);
+}
+
+/* An idle client without keep-alive lets its session end, and begins one when it has something to say. */
+static void an_idle_client_does_not_renew(void **state)
+{
+	struct world *w = WORLD(.keepalive = 0);
+	struct sim_client *c = w->client[0];
+
+	(void)state;
+	client_send(c, 100);
+	world_connect(w);
+	world_run(w, TICKS_S(30));
+	check(&w->net, client_send(c, 100));
+	world_run(w, TICKS_S(1300));
+	check_range(&w->net, c->u.events[UPLINK_EV_SESSIONS], 1, 2);
+	check(&w->net, !c->u.newest);
+	check_equal(&w->net, w->server[0].core->record_count, 0);
+	check_equal(&w->net, w->server[0].core->active->used, 0);
+	check(&w->net, !client_send(c, 100));
+	world_run(w, TICKS_S(2));
+	check(&w->net, client_send(c, 100));
+	world_run(w, TICKS_S(1));
+	check_equal(&w->net, c->sent_up.received, 2);
+	world_free(w);
+}
+
+/* What is agreed for keep-alives: 10 to 120 s, none if none is wanted; servers send none. */
+static void keepalives_are_the_clients_within_limits(void **state)
+{
+	static const uint16_t wanted[][2] = {{0, 0}, {5, 10}, {20, 20}, {120, 120}, {1000, 120}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
+		struct world *w = WORLD(.keepalive = wanted[i][0]);
+		struct sim_client *c = w->client[0];
+		uint64_t sent;
+
+		client_send(c, 100);
+		world_connect(w);
+		check_equal(&w->net, client_at(&w->server[0], 0)->session->keepalive, wanted[i][1]);
+		world_run(w, TICKS_S(10));
+		sent = c->u.events[UPLINK_EV_KEEPALIVES];
+		world_run(w, TICKS_S(60));
+		if (wanted[i][0] == 20)
+			check_equal(&w->net, c->u.events[UPLINK_EV_KEEPALIVES] - sent, 3);
+		world_free(w);
+	}
+}
+
+/* ---- hints ---- */
+
+/*
+ * A hint is not authenticated.  Without the header of a packet that was just
+ * sent it must be worth nothing; with it, at most a handshake a second, and
+ * never the session.
+ */
+static void hints_are_believed_with_a_true_header_once_a_second(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20);
+	struct sim_client *c = w->client[0];
+	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT};
+	struct recording r;
+	uint64_t begun;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(3));
+	recording_begin(w, &r);
+	check(&w->net, client_send(c, 100));
+	world_run(w, TICKS_MS(100));
+	begun = c->sent[WIRE_HANDSHAKE_1];
+	for (unsigned i = 0; i < 10000; i++) {
+		random_bytes(hint + 1, sizeof hint - 1);
+		hint[2] &= 1;
+		if (i % 2) /* all that is known but the session id */
+			memcpy(hint + 16, r.packet[0].data, 8);
+		check_equal(&w->net, client_take(c, hint, sizeof hint), DROP_STALE);
+	}
+	world_run(w, TICKS_S(2));
+	check_equal(&w->net, c->sent[WIRE_HANDSHAKE_1], begun);
+	/* and now with a header seen on the wire, all the time */
+	for (unsigned i = 0; i < 100; i++) {
+		r.count = 0;
+		check(&w->net, client_send(c, 100));
+		memset(hint, 0, sizeof hint);
+		hint[0] = WIRE_MAGIC | WIRE_HINT;
+		memcpy(hint + 16, r.packet[0].data, HEADER_SIZE);
+		for (unsigned k = 0; k < 10; k++)
+			client_take(c, hint, sizeof hint);
+		world_run(w, TICKS_MS(100));
+	}
+	check_range(&w->net, c->sent[WIRE_HANDSHAKE_1] - begun, 5, 11);
+	check_equal(&w->net, c->sent_up.received, 101);
+	recording_end(w, &r);
+	world_free(w);
+}
+
+/* A spoofed packet with a server's address as its source: one hint, and no answer to it. */
+static void a_hint_is_never_answered(void **state)
+{
+	struct world *w = WORLD(.servers = 2);
+	struct ledger *l = world_watch(w, &w->anycast);
+	uint8_t packet[80] = {WIRE_MAGIC};
+	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT};
+
+	(void)state;
+	packet[1] = (uint8_t)(keyring_issuer(w->server[0].core->keyring)->kid + 100);
+	for (unsigned i = 0; i < 100; i++)
+		server_take(&w->server[0], &w->anycast, packet, sizeof packet);
+	check_range(&w->net, l->packets_out, 0, 10);
+	check_equal(&w->net, server_take(&w->server[1], &w->anycast, hint, sizeof hint), DROP_TYPE);
+	world_free(w);
+}
+
+/* ---- linkability ---- */
+
+/* The session id follows a laptop from one network to another, unless it asks for a new one. */
+static void an_unlinkable_client_shows_no_old_session_id_after_a_move(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20, .unlinkable = true);
+	struct sim_client *c = w->client[0];
+	struct recording r;
+	uint8_t old[SID_SIZE];
+	struct instant now;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(5));
+	memcpy(old, c->u.newest->sid, SID_SIZE);
+	recording_begin(w, &r);
+	client_rebind(c);
+	now = client_now(c);
+	uplink_moved(&c->u, &now, &c->out);
+	world_traffic(w, c, true, TICKS_MS(10), TICKS_S(5), 100);
+	world_run(w, TICKS_S(6));
+	check(&w->net, c->u.newest && c->u.newest->confirmed);
+	check_range(&w->net, c->sent_up.received, 490, 501);
+	for (size_t i = 0; i < r.count; i++)
+		if (r.packet[i].up)
+			check(&w->net, memcmp(r.packet[i].data + HEADER_TO, old, SID_SIZE) != 0);
+	recording_end(w, &r);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +619,22 @@ int main(void)
 		cmocka_unit_test(renewal_under_loss_loses_only_what_the_network_dropped),
 		cmocka_unit_test(renewal_loses_no_packet_while_routes_flip),
 		cmocka_unit_test(renewal_loses_no_packet_under_per_packet_spray),
+		cmocka_unit_test(clients_never_share_a_session_id),
+		cmocka_unit_test(a_session_id_like_a_living_one_is_not_taken),
+		cmocka_unit_test(an_index_given_twice_fails_closed),
+		cmocka_unit_test(keys_are_wiped_everywhere_after_600_s),
+		cmocka_unit_test(servers_with_skewed_clocks_agree_across_epoch_steps),
+		cmocka_unit_test(servers_four_seconds_apart_still_serve_after_a_challenge),
+		cmocka_unit_test(a_server_paused_for_20_minutes_comes_back),
+		cmocka_unit_test(after_suspend_the_client_is_back_at_once),
+		cmocka_unit_test(a_jump_of_the_boot_clock_costs_no_more_than_a_handshake),
+		cmocka_unit_test(time_in_packets_never_goes_back),
+		cmocka_unit_test(renewals_are_spread),
+		cmocka_unit_test(an_idle_client_does_not_renew),
+		cmocka_unit_test(keepalives_are_the_clients_within_limits),
+		cmocka_unit_test(hints_are_believed_with_a_true_header_once_a_second),
+		cmocka_unit_test(a_hint_is_never_answered),
+		cmocka_unit_test(an_unlinkable_client_shows_no_old_session_id_after_a_move),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

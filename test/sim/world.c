@@ -432,6 +432,7 @@ static struct lineage_seed lineage_at(const struct world *w, ticks cluster)
 	if (l.has_previous)
 		seed.epoch--;
 	memcpy(seed.k, l.keys[l.has_previous ? EPOCH_PREVIOUS : EPOCH_CURRENT].k, KEY_SIZE);
+	wipe(&l, sizeof l); /* a test looks for left-over keys in all of the memory */
 	return seed;
 }
 
@@ -460,6 +461,7 @@ void server_start(struct sim_server *s, const uint8_t boot_random[3])
 	s->core = malloc(sizeof *s->core);
 	assert_non_null(s->core);
 	assert_int_equal(server_init(s->core, &o, &now), 0);
+	wipe(&seed, sizeof seed);
 	server_set_directory(s->core, world_directory(w, 0, w->o.clients));
 	server_tick(s->core, &now);
 }
