@@ -21,7 +21,8 @@ static unsigned device_mtu(const struct daemon *d, unsigned tunnel_mtu)
 {
 	unsigned mtu = MIN(tunnel_mtu, d->conf.mtu);
 
-	return d->conf.ethernet ? mtu - ETHERNET_HEADER - MAC_HEADER : mtu;
+	/* below 1280 Linux would take IPv6 away from the device */
+	return d->conf.ethernet ? MAX(mtu - ETHERNET_HEADER - MAC_HEADER, 1280) : mtu;
 }
 
 static void follow_mtu(struct daemon *d, const struct instant *now)

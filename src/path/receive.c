@@ -137,6 +137,8 @@ static void take_message(struct worker *w, const struct udp_message *m)
 
 	count(w, TRAFFIC_RX_DATAGRAMS, segments);
 	count(w, TRAFFIC_RX_BYTES, m->len);
+	if (m->len == 0)
+		count_drop(w, DROP_SIZE);
 	for (size_t at = 0; at < m->len; at += m->segment) {
 		t.data = m->data + at;
 		t.len = MIN(m->segment, m->len - at);

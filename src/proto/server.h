@@ -24,7 +24,11 @@
 #include "proto/session.h"
 
 #define SERVER_CLUSTER_KEYS    2
-#define CLIENT_SESSIONS_MAX    4   /* active ones of one client; the least used one gives way once idle */
+/*
+ * Active ones of one client; the least used one gives way, once idle.  A client
+ * that is told once a second that its session is unknown, and believes it, has six.
+ */
+#define CLIENT_SESSIONS_MAX    8
 #define LIMITER_SLOTS          4096
 
 /* Where the core's packets go.  packet is borrowed for the call. */

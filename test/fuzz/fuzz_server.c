@@ -545,11 +545,10 @@ static void check_state(void)
 
 static void begin(void)
 {
-	struct lineage_seed start = {.generation = 1, .id = 1, .epoch = FUZZ_EPOCH};
 	struct server_options o = {
 		.number = 7, .boot_random = {1, 2, 3}, .active_sessions = 5,
 		.handshake_rate = 2, .handshake_prefix_rate = 3, .keepalive_min = 10,
-		.keepalive_max = 100, .cluster_key_count = 1, .start = &start,
+		.keepalive_max = 100, .cluster_key_count = 1, .start = &lineage,
 		.limits = key_limits, .record_changed = members_record_changed,
 		.record_changed_arg = &f.owner,
 	};

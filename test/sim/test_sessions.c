@@ -148,6 +148,7 @@ static void a_session_id_like_a_living_one_is_not_taken(void **state)
 
 	(void)state;
 	world_connect(w);
+	world_run(w, TICKS_S(5));
 	recording_begin(w, &r);
 	w->server[0].paused = true;
 	c->u.newest->renew = 0;
@@ -187,9 +188,10 @@ static void an_index_given_twice_fails_closed(void **state)
 	assert_int_equal(directory_add(d, NULL, &r, w->client_ss[1], error, sizeof error), 0);
 	assert_int_equal(directory_finish(d), 0);
 	server_set_directory(w->server[1].core, d);
+	world_run(w, TICKS_S(5));
 	w->chosen = 1;
 	check(&w->net, client_send(w->client[0], 100));
-	world_run(w, TICKS_S(1));
+	world_run(w, TICKS_MS(100));
 	check_equal(&w->net, w->server[1].delivered, 0);
 	check_equal(&w->net, w->server[1].drop[DROP_TAG], 1);
 	world_free(w);
