@@ -25,7 +25,8 @@
 #define LINE_MAX_BYTES 4096
 #define FILE_MAX_BYTES (1 << 20)
 
-static const char *const sections[] = {"Server", "Client", "Tunnel", "Daemon"};
+static const char *const sections[] = {"Server", "Client", "Tunnel", "Anycast", "Mesh",
+		"Registry", "Daemon"};
 
 struct reader_state {
 	struct conf *conf;
@@ -99,8 +100,8 @@ static int fail_section(struct reader_state *s, const char *name)
 	}
 	if (nearest && near(name, least))
 		return fail(s, s->line, "[%s]: no such section; did you mean [%s]?", name, nearest);
-	return fail(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel] "
-			"and [Daemon]", name);
+	return fail(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel], "
+			"[Anycast], [Mesh], [Registry] and [Daemon]", name);
 }
 
 static int fail_key(struct reader_state *s, const char *name)
@@ -351,6 +352,43 @@ static int finish_secret(struct reader_state *s, const char *name, const char *f
 	return 0;
 }
 
+/* All of it or nothing: without [Mesh] the server is alone. */
+static int finish_mesh(struct reader_state *s)
+{
+	const struct conf *c = s->conf;
+	unsigned address = seen(s, "Mesh", "Address"), key = seen(s, "Mesh", "PrivateKeyFile");
+	unsigned any = MAX(MAX(address, key), seen(s, "Mesh", "Servers"));
+
+	if (any && !address)
+		return fail(s, any, "Address is missing in [Mesh]: the unicast address at which other "
+				"servers reach this one");
+	if (any && !key)
+		return fail(s, any, "PrivateKeyFile is missing in [Mesh]: the file with this server's "
+				"own secret key, made by anyrelay genkey");
+	for (unsigned i = 0; address && i < ARRAY_SIZE(c->listen); i++) {
+		if (!memcmp(c->listen[i].ip, c->mesh.ip, sizeof c->mesh.ip))
+			return fail(s, address, "Address: this is the anycast address (Listen); the mesh "
+					"needs one that only this server has");
+	}
+	return 0;
+}
+
+static int finish_registry(struct reader_state *s)
+{
+	const struct conf *c = s->conf;
+
+	if (c->registry_nats && c->registry_url_count == 0)
+		return fail(s, 0, "Servers is missing in [Registry], where Type is nats; it must be URLs "
+				"as nats://192.0.2.10:4222 or tls://nats.example:4222");
+	if (!c->registry_nats && c->registry_url_count)
+		return fail(s, seen(s, "Registry", "Servers"), "Servers: it is for Type = nats, but Type "
+				"is local");
+	if (!c->tls_cert[0] != !c->tls_key[0])
+		return fail(s, MAX(seen(s, "Registry", "TLSCert"), seen(s, "Registry", "TLSKey")),
+				"TLSCert and TLSKey belong together; only one of them is given");
+	return 0;
+}
+
 static int finish_server(struct reader_state *s)
 {
 	struct conf *c = s->conf;
@@ -364,7 +402,8 @@ static int finish_server(struct reader_state *s)
 				"EthernetDevice: %s is already the name of Device", c->device);
 	for (unsigned i = 0; i < ARRAY_SIZE(c->listen); i++)
 		c->listen[i].port = c->port;
-	return 0;
+	int rc = finish_registry(s);
+	return rc ? rc : finish_mesh(s);
 }
 
 static int finish(struct reader_state *s)
@@ -522,4 +561,22 @@ void conf_print_keys(void)
 				k->flags & CONF_RELOAD ? "reload" : "",
 				k->fallback ? k->fallback : "-", k->allowed, k->text);
 	}
+}
+
+void conf_registry(const struct conf *conf, struct registry_options *o)
+{
+	*o = (struct registry_options){
+		.op = &conf->operator,
+		.cluster_secret = conf->cluster_secret,
+		.clients_file = conf->clients_file,
+		.server_number = conf->number,
+		.url_count = conf->registry_url_count,
+		.urls = conf->registry_urls,
+		.credentials = conf->registry_credentials,
+		.tls_ca = conf->tls_ca,
+		.tls_cert = conf->tls_cert,
+		.tls_key = conf->tls_key,
+		.replicas = conf->replicas,
+		.max_age = conf->max_age,
+	};
 }

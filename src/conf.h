@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "cluster/registry.h"
 #include "proto/crypto.h"
 #include "proto/record.h"
 
@@ -67,6 +68,25 @@ struct conf {
 	bool clamp_mss;
 	unsigned mtu; /* most; 1280 … 1420 */
 
+	/* [Anycast] */
+	bool announce; /* the listen addresses are on the tunnel device, and announced */
+	bool guard;
+	unsigned drain_time; /* s */
+
+	/* [Mesh] */
+	struct endpoint mesh; /* unicast; port 0: this server is alone */
+	uint8_t mesh_secret[KEY_SIZE];
+	char servers_file[CONF_PATH_MAX];
+
+	/* [Registry] */
+	bool registry_nats;
+	unsigned registry_url_count;
+	char registry_urls[REGISTRY_URLS_MAX][REGISTRY_URL_MAX];
+	char registry_credentials[CONF_PATH_MAX];
+	char tls_ca[CONF_PATH_MAX], tls_cert[CONF_PATH_MAX], tls_key[CONF_PATH_MAX];
+	unsigned replicas;
+	unsigned max_age; /* s */
+
 	/* [Daemon] */
 	char name[32]; /* of the control socket */
 	char control_socket[CONF_PATH_MAX];
@@ -75,6 +95,7 @@ struct conf {
 	unsigned workers;
 	enum crypto_backend backend;
 	enum log_level log_level;
+	unsigned watchdog; /* s; 0 none */
 	bool no_uso; /* test knob: as on a kernel before 6.2 */
 };
 
@@ -86,6 +107,8 @@ struct conf {
  */
 int conf_load(struct conf *conf, const char *path, char error[CONF_ERROR]);
 void conf_wipe(struct conf *conf);
+/* What the registry needs of it, borrowed; without the file of its cache. */
+void conf_registry(const struct conf *conf, struct registry_options *o);
 
 /* For tests and fuzzing: the same from memory. */
 int conf_read_text(struct conf *conf, const char *path, const char *text, size_t len,

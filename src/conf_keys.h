@@ -49,7 +49,7 @@ extern const struct conf_key conf_keys[]; /* at most CONF_TABLE_MAX */
 extern const size_t conf_key_count;
 
 conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
-		conf_operator, conf_listen, conf_server, conf_prefix;
+		conf_operator, conf_listen, conf_server, conf_mesh, conf_prefix, conf_url;
 
 /* A key from a file of its own, which must be private.  0, or -EINVAL and a sentence. */
 int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY]);
@@ -155,6 +155,48 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Tunnel", "MTU", B, 0, conf_number, mtu, NUMBER("an MTU in bytes", 1280, 1420), "1420",  \
 	  "Largest packet inside the tunnel; the path may allow less, which is found out.")        \
                                                                                                    \
+	X("Anycast", "Announce", S, 0, conf_one_of, announce, YES_NO, "no",                        \
+	  "Have the Listen addresses on the tunnel device, where they end with the daemon, and "   \
+	  "announce them to the network by a marker route that BIRD learns.")                      \
+	X("Anycast", "Guard", S, 0, conf_one_of, guard, YES_NO, "yes",                             \
+	  "With Announce: a packet filter that outlives the daemon keeps a server that is killed " \
+	  "from resetting its clients' connections.")                                              \
+	X("Anycast", "DrainTime", S, CONF_RELOAD, conf_number, drain_time,                         \
+	  NUMBER("a time in seconds", 0, 3600), "1",                                               \
+	  "With Announce: how long a server that is to stop serves on after it has withdrawn.")    \
+                                                                                                   \
+	X("Mesh", "Address", S, 0, conf_mesh, mesh,                                                \
+	  TEXT("an address with a port, as 192.0.2.11:4445 or [2001:db8::11]:4445"), NULL,         \
+	  "This server's own unicast address, for the other servers of its cluster; without a "    \
+	  "port: 4445. Without this section the server is alone.")                                 \
+	X("Mesh", "PrivateKeyFile", S, 0, conf_key_file, mesh_secret, KEY_FILE, NULL,              \
+	  "File with this server's own secret key, made by anyrelay genkey; mode 0600.")           \
+	X("Mesh", "Servers", S, CONF_RELOAD, conf_path, servers_file, PATH_OF(255),                \
+	  "/etc/anyrelay/servers",                                                                 \
+	  "File of the servers, this one too, written by anyrelay server add.")                    \
+                                                                                                   \
+	X("Registry", "Type", S, 0, conf_one_of, registry_nats, WORDS("local, nats"), "local",     \
+	  "Where clients are known from and servers tell each other where clients are: local is "  \
+	  "the file Clients, for a single server; nats is a cluster of NATS servers.")             \
+	X("Registry", "Servers", S, CONF_LIST, conf_url, registry_urls,                            \
+	  TEXT("a URL, as nats://192.0.2.10:4222 or tls://nats.example:4222"), NULL,               \
+	  "The NATS servers, at most 8; JetStream must be on.")                                    \
+	X("Registry", "Credentials", S, 0, conf_path, registry_credentials, PATH_OF(255), NULL,    \
+	  "File with the NATS user's JWT and seed, as nsc writes it.")                             \
+	X("Registry", "TLSCA", S, 0, conf_path, tls_ca, PATH_OF(255), NULL,                        \
+	  "File with the certificates that sign those of the NATS servers, PEM; turns TLS on.")    \
+	X("Registry", "TLSCert", S, 0, conf_path, tls_cert, PATH_OF(255), NULL,                    \
+	  "File with this server's certificate for NATS, PEM; needs TLSKey.")                      \
+	X("Registry", "TLSKey", S, 0, conf_path, tls_key, PATH_OF(255), NULL,                      \
+	  "File with the secret key of TLSCert, PEM.")                                             \
+	X("Registry", "Replicas", S, 0, conf_number, replicas,                                     \
+	  NUMBER("a number of copies", 1, 5), "3",                                                 \
+	  "Copies that NATS keeps of each bucket, when this server is the one that makes it.")     \
+	X("Registry", "MaxAge", S, 0, conf_number, max_age,                                        \
+	  NUMBER("a time in seconds", 10, 604800), "3600",                                         \
+	  "How long clients are served while NATS cannot be reached, and nobody learns who has "   \
+	  "been removed.")                                                                         \
+                                                                                                   \
 	X("Daemon", "Name", B, CONF_COMPUTED, conf_name, name,                                     \
 	  TEXT("a name (1 to 31 of A-Z a-z 0-9 . _ -)"), "server or client",                       \
 	  "Name of this daemon, for its control socket.")                                          \
@@ -174,6 +216,10 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Daemon", "LogLevel", B, CONF_RELOAD, conf_one_of, log_level,                            \
 	  WORDS("error, warning, notice, info, debug"), "info",                                    \
 	  "Least important messages that are still written.")                                      \
+	X("Daemon", "Watchdog", S, 0, conf_number, watchdog,                                       \
+	  NUMBER("a time in seconds", 0, 60), "2",                                                 \
+	  "A daemon that has hung for so many seconds kills itself, so that its address goes; 0: " \
+	  "never.")                                                                                \
 	X("Daemon", "TestNoUSO", B, 0, conf_one_of, no_uso, YES_NO, "no",                          \
 	  "For tests: do without UDP segmentation offload, as on a kernel before 6.2.")
 

@@ -15,6 +15,7 @@
 #include "base/util.h"
 
 #define PORT_DEFAULT 4444
+#define MESH_PORT    4445
 
 const struct conf_key conf_keys[] = {
 #define X(section_, name_, roles_, flags_, parse_, member_, limits_and_allowed, ...)               \
@@ -259,6 +260,18 @@ int conf_server(const struct conf_key *key, struct conf *conf, const char *text,
 	return 0;
 }
 
+int conf_mesh(const struct conf_key *key, struct conf *conf, const char *text, char why[CONF_WHY])
+{
+	struct endpoint e;
+
+	if (endpoint_parse(text, MESH_PORT, &e) || e.port == 0)
+		return -EINVAL;
+	if (is_wildcard(e.ip) || addr_is_multicast(e.ip))
+		return fail(why, "%s is not an address of one machine", text);
+	memcpy(member(key, conf), &e, sizeof e);
+	return 0;
+}
+
 int conf_prefix(const struct conf_key *key, struct conf *conf, const char *text,
 		char why[CONF_WHY])
 {
@@ -270,5 +283,24 @@ int conf_prefix(const struct conf_key *key, struct conf *conf, const char *text,
 	if (list->count == CONF_PREFIXES_MAX)
 		return fail(why, "more than %d entries", CONF_PREFIXES_MAX);
 	list->list[list->count++] = p;
+	return 0;
+}
+
+/* nats://HOST[:PORT] or tls://…; who one is stands in a file of its own, so no user@. */
+int conf_url(const struct conf_key *key, struct conf *conf, const char *text, char why[CONF_WHY])
+{
+	const char *host = strncmp(text, "nats://", 7) == 0 ? text + 7 :
+			   strncmp(text, "tls://", 6) == 0 ? text + 6 : NULL;
+
+	(void)key;
+	if (host && strchr(host, '@'))
+		return fail(why, "a user is given with Credentials, not in the URL");
+	if (!host || !*host || strlen(text) >= REGISTRY_URL_MAX ||
+			host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					  "0123456789.-_:[]")])
+		return -EINVAL;
+	if (conf->registry_url_count == REGISTRY_URLS_MAX)
+		return fail(why, "more than %d servers", REGISTRY_URLS_MAX);
+	strcpy(conf->registry_urls[conf->registry_url_count++], text);
 	return 0;
 }

@@ -24,8 +24,9 @@
 #include "base/clock.h"
 #include "ctx.h"
 
-#define LINE_MAX_SIZE 256
-#define PATIENCE_MS   2000 /* for a peer that neither writes nor reads */
+#define LINE_MAX_SIZE    256
+#define JOINING_ROUND_MS 50 /* a new server is to be announced as soon as it can serve */
+#define PATIENCE_MS      2000 /* for a peer that neither writes nor reads */
 
 /* ---- opening ---- */
 
@@ -110,6 +111,18 @@ static char *error_json(const char *sentence)
 	return text;
 }
 
+static char *set_drained(struct daemon *d, bool drained)
+{
+	char sentence[SENTENCE];
+
+	if (!d->anycast.enabled)
+		return error_json("this daemon announces no address: only a server with Announce = yes "
+				  "in [Anycast] can be drained");
+	if (anycast_set(&d->anycast, ANYCAST_DRAINED, drained, sentence, SENTENCE))
+		return error_json(sentence);
+	return anycast_json(d);
+}
+
 static char *reload_json(struct daemon *d)
 {
 	char sentence[SENTENCE];
@@ -126,13 +139,27 @@ static char *reload_json(struct daemon *d)
 	return text;
 }
 
+static char *drain_json(struct daemon *d)
+{
+	return set_drained(d, true);
+}
+
+static char *undrain_json(struct daemon *d)
+{
+	return set_drained(d, false);
+}
+
 static const struct command {
 	const char *name;
 	char *(*answer)(struct daemon *d);
 } commands[] = {
 	{"status", status_json},
 	{"sessions", sessions_json},
+	{"servers", servers_json},
 	{"reload", reload_json},
+	{"epoch rotate", rotate_json},
+	{"drain", drain_json},
+	{"undrain", undrain_json},
 };
 
 static char *answer_to(struct daemon *d, const char *line)
@@ -140,7 +167,8 @@ static char *answer_to(struct daemon *d, const char *line)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(line, commands[i].name))
 			return commands[i].answer(d);
-	return error_json("unknown command: this daemon knows status, sessions and reload");
+	return error_json("unknown command: this daemon knows status, sessions, servers, reload, "
+			  "drain, undrain and epoch rotate");
 }
 
 /* ---- one connection, from its line to its answer ---- */
@@ -202,10 +230,14 @@ static void serve_one(struct daemon *d)
 static int take_over(struct daemon *d, const struct conf *fresh, char sentence[SENTENCE])
 {
 	const char *restart = conf_needs_restart(&d->conf, fresh);
-	int failed = 0;
+	struct server_list *servers;
+	int failed = mesh_role_read(d, fresh->servers_file, &servers, sentence);
 
-	if (d->conf.role == CONF_SERVER)
+	if (!failed && d->conf.role == CONF_SERVER)
 		failed = server_role_reload(d, fresh->clients_file, sentence);
+	if (!failed)
+		failed = mesh_role_apply(d, servers, sentence);
+	free(servers);
 	if (failed)
 		return failed;
 	if (restart)
@@ -238,41 +270,86 @@ int daemon_reload(struct daemon *d, char sentence[SENTENCE])
 
 /* ---- the loop ---- */
 
-/* False: stop. */
+/* True: stop. */
 static bool take_signal(struct daemon *d)
 {
 	struct signalfd_siginfo info;
 	char sentence[SENTENCE];
 
 	if (read(d->signals, &info, sizeof info) != sizeof info)
-		return true;
-	if (info.ssi_signo != SIGHUP)
 		return false;
+	if (info.ssi_signo != SIGHUP)
+		return true;
 	if (daemon_reload(d, sentence))
 		log_error("reload: %s; nothing has changed", sentence);
 	else
 		log_notice("reloaded%s%s", sentence[0] ? ": " : "", sentence);
-	return true;
+	return false;
+}
+
+/*
+ * Withdraws first and serves on while the network learns of it.  Returns the
+ * boot time at which to end.
+ */
+static ticks begin_end(struct daemon *d, const struct instant *now)
+{
+	bool announced = d->anycast.announced;
+	char sentence[SENTENCE];
+
+	notify_send(&d->notify, "STOPPING=1");
+	if (anycast_set(&d->anycast, ANYCAST_STOPPING, true, sentence, SENTENCE))
+		log_error("%s", sentence);
+	return now->boot + (announced ? TICKS_S(d->conf.drain_time) : 0);
+}
+
+/* Milliseconds until the next round: a second, or less before the end and for the mesh. */
+static int round_ms(const struct daemon *d, ticks end)
+{
+	struct instant now;
+
+	if (d->anycast.reasons & 1u << ANYCAST_JOINING)
+		return JOINING_ROUND_MS;
+	clock_read(&now);
+	end = MIN(end, d->mesh_due);
+	if (end <= now.boot)
+		return 0;
+	return (int)MIN((end - now.boot) * 1000 / TICKS_PER_SEC + 1, 1000);
+}
+
+void control_watch(struct daemon *d, int fd, void (*ready)(struct daemon *d, const struct instant *now))
+{
+	d->watched[d->watched_count++] = (struct watched){fd, ready};
+}
+
+static void serve_watched(struct daemon *d, const struct pollfd *fds, const struct instant *now)
+{
+	for (unsigned i = 0; i < d->watched_count; i++)
+		if (fds[i].revents)
+			d->watched[i].ready(d, now);
 }
 
 void control_serve(struct daemon *d)
 {
-	struct pollfd fds[] = {
+	struct pollfd fds[2 + WATCHED_MAX] = {
 		{.fd = d->control, .events = POLLIN},
 		{.fd = d->signals, .events = POLLIN},
 	};
-	struct instant now;
-	bool more = true;
+	ticks end = UINT64_MAX; /* boot time */
+	struct instant now = d->started;
 
-	while (more) {
+	for (unsigned i = 0; i < d->watched_count; i++)
+		fds[2 + i] = (struct pollfd){.fd = d->watched[i].fd, .events = POLLIN};
+	while (now.boot < end && !d->mesh.peers.taken_at) {
 		urcu_qsbr_thread_offline();
-		poll(fds, ARRAY_SIZE(fds), 1000);
+		poll(fds, 2 + d->watched_count, round_ms(d, end));
 		urcu_qsbr_thread_online();
+		d->watchdog.main_rounds++;
 		if (fds[0].revents)
 			serve_one(d);
-		if (fds[1].revents)
-			more = take_signal(d);
 		clock_read(&now);
+		if (fds[1].revents && take_signal(d))
+			end = end == UINT64_MAX ? begin_end(d, &now) : 0; /* asked twice: at once */
+		serve_watched(d, fds + 2, &now);
 		if (d->conf.role == CONF_SERVER)
 			server_role_tick(d, &now);
 	}

@@ -11,12 +11,23 @@
 #ifndef CTX_H
 #define CTX_H
 
+#include "cluster/mesh_io.h"
 #include "cluster/registry.h"
 #include "conf.h"
 #include "mode/members.h"
+#include "path/anycast.h"
 #include "path/path.h"
+#include "watchdog.h"
 
 #define SENTENCE 640 /* room for an error sentence */
+
+struct daemon;
+/* A descriptor that the main thread waits for, and what it then does. */
+#define WATCHED_MAX 4
+struct watched {
+	int fd;
+	void (*ready)(struct daemon *d, const struct instant *now);
+};
 
 struct daemon {
 	struct conf conf;
@@ -24,9 +35,17 @@ struct daemon {
 	struct server server;
 	struct uplink uplink;
 	struct registry registry;
+	char client_cache[CONF_PATH_MAX + 64]; /* file of the registry */
+	struct mesh_io mesh; /* server; its fd is -1 if it is alone */
+	ticks mesh_due;      /* boot time of its next tick */
 	struct members_owner members;
+	struct anycast anycast; /* server */
+	struct notify notify;
+	struct watchdog watchdog;
 	struct instant started;
 	int control, control_lock; /* descriptors */
+	struct watched watched[WATCHED_MAX];
+	unsigned watched_count;
 	int signals;
 	int mark;            /* server: the clock's high-water mark on disk */
 	unsigned tunnel_mtu; /* client: as set on the device */
@@ -36,12 +55,28 @@ struct daemon {
 
 /* ---- server_role.c, client_role.c: 0 or a negative errno and a sentence ---- */
 int server_role_start(struct daemon *d, char error[SENTENCE]);
+/* After privileges are dropped: the threads beside the workers. */
+int server_role_run(struct daemon *d, char error[SENTENCE]);
 void server_role_tick(struct daemon *d, const struct instant *now);
 /* The clients, from this file; nothing has changed if it fails. */
 int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE]);
+/* Announces the anycast address if the server can serve now, and withdraws it if it cannot. */
+int server_role_announce(struct daemon *d, char error[SENTENCE]);
 /* What a reload may change, from d->conf to where it is used. */
 void server_role_apply(struct daemon *d);
 int client_role_start(struct daemon *d, char error[SENTENCE]);
+
+/* ---- mesh_role.c: a server's mesh with the others; nothing to do without [Mesh] ---- */
+int mesh_role_start(struct daemon *d, char error[SENTENCE]);
+void mesh_role_tick(struct daemon *d);
+/* A reload in two steps, of which only the first may find something wrong.  *list: to be freed. */
+int mesh_role_read(struct daemon *d, const char *servers_file, struct server_list **list,
+		char error[SENTENCE]);
+int mesh_role_apply(struct daemon *d, const struct server_list *list, char error[SENTENCE]);
+/* 0, or a negative errno and a sentence: this server must not go on. */
+int mesh_role_verdict(const struct daemon *d, char error[SENTENCE]);
+char *servers_json(struct daemon *d);
+char *rotate_json(struct daemon *d);
 
 /* ---- setup.c: what both roles need ---- */
 int setup_workers(struct daemon *d, unsigned count, char error[SENTENCE]);
@@ -56,6 +91,8 @@ void setup_free(struct daemon *d);
 /* ---- control.c ---- */
 int control_open(struct daemon *d, char error[SENTENCE]);
 void control_serve(struct daemon *d);
+/* Before control_serve(), at most WATCHED_MAX times: to be called when fd is readable. */
+void control_watch(struct daemon *d, int fd, void (*ready)(struct daemon *d, const struct instant *now));
 void control_close(struct daemon *d);
 /* SIGHUP and `anyrelay reload`.  0 or a negative errno and a sentence; notes say what needs a restart. */
 int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
@@ -63,5 +100,6 @@ int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
 /* ---- status.c: JSON text, to be freed; NULL: out of memory ---- */
 char *status_json(struct daemon *d);
 char *sessions_json(struct daemon *d);
+char *anycast_json(struct daemon *d);
 
 #endif

@@ -87,6 +87,7 @@ static int start(struct daemon *d, char error[SENTENCE])
 		return failed;
 	}
 	clock_read(&d->started);
+	notify_open(&d->notify);
 	failed = control_open(d, error);
 	if (!failed)
 		failed = d->conf.role == CONF_SERVER ? server_role_start(d, error) :
@@ -124,8 +125,13 @@ static void stop_workers(struct daemon *d)
 
 static int run(struct daemon *d, char error[SENTENCE])
 {
-	int failed = start_workers(d);
+	int failed = d->conf.role == CONF_SERVER ? server_role_run(d, error) : 0;
 
+	if (failed)
+		return failed;
+	failed = start_workers(d);
+	if (!failed)
+		failed = watchdog_start(&d->watchdog, &d->path, &d->notify, d->conf.watchdog * 1000);
 	if (!failed)
 		failed = priv_seccomp();
 	if (failed) {
@@ -136,16 +142,26 @@ static int run(struct daemon *d, char error[SENTENCE])
 	log_notice("%s %s: running as %s, %s, %u worker%s", d->conf.name, ANYRELAY_VERSION,
 			d->conf.role == CONF_SERVER ? "server" : "client", crypto_backend_name(),
 			d->path.worker_count, d->path.worker_count == 1 ? "" : "s");
-	control_serve(d);
-	log_notice("%s: stopping", d->conf.name);
+	if (d->conf.role == CONF_SERVER)
+		failed = server_role_announce(d, error);
+	if (!failed) {
+		notify_send(&d->notify, "READY=1");
+		control_serve(d);
+		failed = mesh_role_verdict(d, error);
+		log_notice("%s: stopping", d->conf.name);
+	}
+	watchdog_stop(&d->watchdog);
 	stop_workers(d);
-	return 0;
+	if (d->conf.role == CONF_SERVER && d->registry.ops->close)
+		d->registry.ops->close(&d->registry);
+	return failed;
 }
 
 static void finish(struct daemon *d)
 {
 	control_close(d);
 	setup_free(d);
+	mesh_io_close(&d->mesh);
 	if (d->path.server)
 		server_free(&d->server);
 	if (d->path.uplink)
@@ -155,7 +171,8 @@ static void finish(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	static struct daemon d = {.control = -1, .control_lock = -1};
+	static struct daemon d = {.control = -1, .control_lock = -1, .mesh.fd = -1,
+			.mesh_due = UINT64_MAX};
 	struct arguments a = {0};
 	char error[SENTENCE] = "";
 	int code = read_arguments(argc, argv, &a);

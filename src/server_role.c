@@ -66,11 +66,25 @@ static int open_mark(struct daemon *d, char error[SENTENCE])
 
 /* ---- parts ---- */
 
+static void choose_registry(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+
+	snprintf(d->client_cache, sizeof d->client_cache, "%s/%s.clients", c->state_directory, c->name);
+	d->registry = (struct registry){
+		.ops = c->registry_nats ? &registry_nats : &registry_local,
+		.server = &d->server,
+		.event = -1,
+	};
+	conf_registry(c, &d->registry.o);
+	d->registry.o.cache_file = d->client_cache;
+}
+
 static int start_core(struct daemon *d, char error[SENTENCE])
 {
 	struct lineage_seed start = {.generation = 1, .epoch = time_epoch(d->started.cluster)};
 	struct server_options o = {
-		.start = &start,
+		.start = d->conf.mesh.port ? NULL : &start, /* others may have keys */
 		.number = d->conf.number,
 		.active_sessions = d->conf.active_sessions,
 		.handshake_rate = d->conf.handshake_rate,
@@ -81,6 +95,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.limits = key_limits,
 		.record_changed = members_record_changed,
 		.record_changed_arg = &d->members,
+		.record_written = d->registry.ops->put_session,
+		.record_written_arg = &d->registry,
 	};
 	int failed;
 
@@ -153,6 +169,16 @@ static void apply_networks(struct daemon *d)
 	free(old);
 }
 
+/* Guard and blackholes, before the first socket. */
+static int prepare_anycast(struct daemon *d, const bool present[FAMILY_COUNT], char error[SENTENCE])
+{
+	if (!d->conf.announce)
+		return 0;
+	d->path.free_bind = true;
+	return anycast_prepare(&d->anycast, d->conf.listen, present, d->conf.device, d->conf.guard,
+			error, SENTENCE);
+}
+
 static int start_devices(struct daemon *d, char error[SENTENCE])
 {
 	const struct conf *c = &d->conf;
@@ -167,6 +193,9 @@ static int start_devices(struct daemon *d, char error[SENTENCE])
 	if (!failed && c->ethernet_device[0])
 		failed = tun_set_up(&d->path.device[DEVICE_TAP], ETHERNET_ROOM - 14, 0, NULL, 0, NULL,
 				0, error, SENTENCE);
+	if (!failed && c->announce)
+		failed = anycast_take_addresses(&d->anycast, d->path.device[DEVICE_TUN].index, error,
+				SENTENCE);
 	return failed;
 }
 
@@ -175,6 +204,7 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	bool present[FAMILY_COUNT] = {d->conf.listen_v4, d->conf.listen_v6};
 	int failed;
 
+	choose_registry(d);
 	failed = check_clock(d, error);
 	if (!failed)
 		failed = open_mark(d, error);
@@ -184,28 +214,23 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 		failed = start_core(d, error);
 	if (failed)
 		return failed;
-	d->registry = (struct registry){&registry_local, d->conf.clients_file, &d->conf.operator,
-			d->conf.cluster_secret};
-	failed = server_role_reload(d, d->conf.clients_file, error);
+	failed = mesh_role_start(d, error);
+	if (failed)
+		return failed;
+	failed = d->registry.ops->open(&d->registry, error, SENTENCE);
 	if (failed)
 		return failed;
 	learn_own_addresses(d);
 	server_role_apply(d);
-	failed = setup_sockets(d, d->conf.listen, present, error);
+	failed = prepare_anycast(d, present, error);
+	if (!failed)
+		failed = setup_sockets(d, d->conf.listen, present, error);
 	return failed ? failed : start_devices(d, error);
 }
 
 int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE])
 {
-	struct registry r = d->registry;
-	struct directory *fresh;
-	int failed;
-
-	r.path = clients_file;
-	failed = r.ops->load(&r, d->server.directory, &fresh, error, SENTENCE);
-	if (!failed)
-		server_set_directory(&d->server, fresh);
-	return failed;
+	return d->registry.ops->reload(&d->registry, clients_file, error, SENTENCE);
 }
 
 /* Plain words that workers read one by one: each change is whole. */
@@ -223,12 +248,51 @@ void server_role_apply(struct daemon *d)
 	d->server.keepalive_max = c->keepalive_max;
 }
 
+int server_role_announce(struct daemon *d, char error[SENTENCE])
+{
+	const struct keyring *ring = atomic_load(&d->server.keyring);
+	struct anycast *a = &d->anycast;
+	int failed = anycast_set(a, ANYCAST_JOINING, ring->count == 0, error, SENTENCE);
+
+	if (!failed)
+		failed = anycast_set(a, ANYCAST_CUT_OFF, d->server.cut_off, error, SENTENCE);
+	if (!failed)
+		failed = anycast_set(a, ANYCAST_CLOCK, peers_withdraw(&d->mesh.peers), error, SENTENCE);
+	if (!failed)
+		failed = anycast_set(a, ANYCAST_STARTING, false, error, SENTENCE);
+	return failed;
+}
+
+static void serve_registry(struct daemon *d, const struct instant *now)
+{
+	d->registry.ops->serve(&d->registry, now);
+}
+
+int server_role_run(struct daemon *d, char error[SENTENCE])
+{
+	struct registry *r = &d->registry;
+	int failed = r->ops->start ? r->ops->start(r, error, SENTENCE) : 0;
+
+	if (!failed && r->event >= 0)
+		control_watch(d, r->event, serve_registry);
+	return failed;
+}
+
 void server_role_tick(struct daemon *d, const struct instant *now)
 {
-	static ticks next_mark;
+	static ticks next_tick, next_mark;
+	char error[SENTENCE];
 	int failed;
 
-	server_tick(&d->server, now);
+	mesh_role_tick(d);
+	if (now->boot >= next_tick) {
+		server_tick(&d->server, now);
+		next_tick = now->boot + TICKS_S(1);
+	}
+	if (d->registry.ops->serve)
+		d->registry.ops->serve(&d->registry, now);
+	if (server_role_announce(d, error))
+		log_limited(LOG_ERROR, 1, "%s", error);
 	if (now->boot < next_mark)
 		return;
 	next_mark = now->boot + MARK_INTERVAL;

@@ -81,6 +81,46 @@ static void set_counters(struct daemon *d, json_t *o)
 	set(o, "drops", drops);
 }
 
+static json_t *anycast_object(const struct anycast *a)
+{
+	json_t *o = json_object(), *addresses = json_array(), *reasons = json_array();
+	char text[ENDPOINT_TEXT];
+
+	for (unsigned i = 0; i < a->count; i++)
+		json_array_append_new(addresses, json_string(addr_format(a->address[i].ip, text)));
+	for (int r = 0; r < ANYCAST_REASON_COUNT; r++)
+		if (a->reasons & 1u << r)
+			json_array_append_new(reasons,
+					json_string(anycast_reason_key((enum anycast_reason)r)));
+	set(o, "announced", json_boolean(a->announced));
+	set(o, "addresses", addresses);
+	set(o, "withdrawn_for", reasons);
+	return o;
+}
+
+char *anycast_json(struct daemon *d)
+{
+	return dump(anycast_object(&d->anycast));
+}
+
+static json_t *registry_json(struct registry *r, const struct instant *now)
+{
+	struct registry_status status;
+	json_t *o = json_object();
+
+	r->ops->status(r, now, &status);
+	set(o, "type", json_string(r->ops->name));
+	set(o, "connected", json_boolean(status.connected));
+	if (status.lag_ms >= 0)
+		set_number(o, "lag_ms", (uint64_t)status.lag_ms);
+	set_number(o, "queue", status.queue);
+	set_number(o, "silent_s", status.silent_s);
+#define X(key) set_number(o, #key, status.key);
+	REGISTRY_COUNTERS(X)
+#undef X
+	return o;
+}
+
 static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 {
 	json_t *sessions = json_object(), *events = json_object();
@@ -98,6 +138,10 @@ static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 	for (int i = 0; i < SERVER_EVENT_COUNT; i++)
 		set_number(events, server_event_key((enum server_event)i), d->server.events[i]);
 	set(o, "events", events);
+	if (d->registry.ops->status)
+		set(o, "registry", registry_json(&d->registry, now));
+	if (d->anycast.enabled)
+		set(o, "anycast", anycast_object(&d->anycast));
 }
 
 static void set_session(const struct uplink *u, json_t *session, const struct instant *now)
@@ -192,7 +236,8 @@ static json_t *session_json(const struct client *c, const struct session_record 
 	set(o, "cipher", json_string(aead_name((enum aead)r->aead)));
 	set_number(o, "down_mtu", r->down_mtu);
 	set_number(o, "keepalive_s", r->keepalive);
-	set_number(o, "since_s", whole_seconds(now->cluster - r->since));
+	/* its first HELLO may have been taken by a server whose clock is a little ahead */
+	set_number(o, "since_s", whole_seconds(now->cluster - MIN(r->since, now->cluster)));
 	set(o, "ends_s", json_integer((json_int_t)session_end(r->epoch) -
 			(json_int_t)time_seconds(now->cluster)));
 	set(o, "active", json_boolean(c->actives != NULL));

@@ -1,36 +1,99 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
 /*
- * The contract of a registry: where enrolled clients are known from.  Nothing
- * outside src/cluster asks which registry it is.  Never called on the packet
- * path: a load may take as long as it likes.
+ * The contract of a registry: where enrolled clients are known from, and through
+ * which servers tell each other where clients are.  What it learns it gives to
+ * the server core itself: new directories by server_set_directory(), other
+ * servers' records by server_apply_record().  Nothing outside src/cluster asks
+ * which registry it is, and nothing here is called on the packet path but
+ * put_session, which never waits for anything but a short lock.
  */
 #ifndef CLUSTER_REGISTRY_H
 #define CLUSTER_REGISTRY_H
 
-#include "proto/directory.h"
+#include "proto/server.h"
+
+#define REGISTRY_URLS_MAX 8
+#define REGISTRY_URL_MAX  256
 
 struct registry;
+
+/* Borrowed for as long as the registry lives; empty strings: not given. */
+struct registry_options {
+	const struct operator_public *op; /* whose signatures count */
+	const uint8_t *cluster_secret;    /* for what is sealed, and each client's ss */
+	const char *clients_file;         /* local: the clients */
+	/* NATS */
+	uint16_t server_number;
+	unsigned url_count;
+	const char (*urls)[REGISTRY_URL_MAX];
+	const char *credentials, *tls_ca, *tls_cert, *tls_key; /* files */
+	unsigned replicas;
+	unsigned max_age;        /* s that clients are served while cut off */
+	const char *cache_file;  /* the clients last known */
+};
+
+/* X(key): what the registry counts. */
+#define REGISTRY_COUNTERS(X)                                                                       \
+	X(writes)      /* session records written */                                               \
+	X(received)    /* values that the registry brought */                                      \
+	X(refused)     /* values that are not of this cluster, or lie under another's key */       \
+	X(stale)       /* values older than what is known here */                                  \
+	X(deleted)     /* keys that were deleted */                                                \
+	X(unknown)     /* session records of clients that are not enrolled */                      \
+	X(conflicts)   /* client records that contradict another client's */                       \
+	X(healed)      /* values written again because the registry had lost or changed them */    \
+	X(snapshots)   /* buckets read from the beginning */
+struct registry_status {
+	bool connected;    /* our own writes come back to us */
+	long lag_ms;       /* how long the last one took; -1: none yet */
+	size_t queue;      /* session records that the registry has not shown yet */
+	uint64_t silent_s; /* since the list of clients was last known to be current */
+#define X(key) uint64_t key;
+	REGISTRY_COUNTERS(X)
+#undef X
+};
 
 struct registry_ops {
 	const char *name;
 	/*
-	 * A directory of all clients, ready for readers, which shares the objects of
-	 * unchanged ones with `from` (in use, may be NULL).  0 or a negative errno
-	 * with a sentence in error, and nothing changed.
+	 * Before privileges are dropped: reads its files, and fills the server's
+	 * directory with what is known.  0 or a negative errno and a sentence.
 	 */
-	int (*load)(struct registry *r, const struct directory *from, struct directory **directory,
-			char *error, size_t error_size);
+	int (*open)(struct registry *r, char *error, size_t error_size);
+	/* After that: its threads.  NULL: it has none.  Likewise. */
+	int (*start)(struct registry *r, char *error, size_t error_size);
+	/* The clients file is read again; the server's directory is as it was if that fails. */
+	int (*reload)(struct registry *r, const char *clients_file, char *error, size_t error_size);
+	/* In the main thread: when `event` is readable, and once a second. */
+	void (*serve)(struct registry *r, const struct instant *now);
+	/* A record_written function (server.h): any thread, under the server's lock. */
+	record_written *put_session;
+	void (*status)(struct registry *r, const struct instant *now, struct registry_status *status);
+	void (*close)(struct registry *r);
 };
 
 struct registry {
 	const struct registry_ops *ops;
-	const char *path;                 /* local: the clients file */
-	const struct operator_public *op; /* whose signatures count */
-	const uint8_t *cluster_secret;    /* for the sealed parts, and each client's ss */
+	struct registry_options o;
+	struct server *server;
+	int event;                  /* to be polled, -1: none */
+	struct registry_nats *nats; /* its own */
 };
 
-/* A single server's: the clients file. */
+/* A single server's: the clients file; sessions stay in this process. */
 extern const struct registry_ops registry_local;
+/* A cluster's: NATS JetStream key-value buckets. */
+extern const struct registry_ops registry_nats;
+
+/* ---- what both are made of (registry_local.c) ---- */
+
+/* A directory from a clients file, ready for readers, which shares what is unchanged in `from`. */
+int registry_load_file(const struct registry_options *o, const char *path,
+		const struct directory *from, struct directory **directory, char *error,
+		size_t error_size);
+/* The static-static part of a client's key, which costs a DH.  0, or -EPROTO for an unusable key. */
+int registry_client_ss(const struct registry_options *o, const struct directory *from,
+		const struct record *r, uint8_t ss[KEY_SIZE]);
 
 #endif

@@ -5,25 +5,31 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 struct loading {
-	const struct registry *registry;
+	const struct registry_options *o;
 	const struct directory *from;
 	struct directory *to;
 };
 
+int registry_client_ss(const struct registry_options *o, const struct directory *from,
+		const struct record *r, uint8_t ss[KEY_SIZE])
+{
+	const struct client *known = from ? directory_by_key(from, r->public) : NULL;
+
+	memset(ss, 0, KEY_SIZE);
+	if (known)
+		memcpy(ss, known->ss, KEY_SIZE); /* it depends on nothing but the two keys */
+	return known || r->removed ? 0 : x25519(o->cluster_secret, r->public, ss);
+}
+
 static int add_client(void *arg, const struct record *r, char *error, size_t error_size)
 {
 	const struct loading *l = arg;
-	const struct client *known = l->from ? directory_by_key(l->from, r->public) : NULL;
-	uint8_t ss[KEY_SIZE] = {0};
+	uint8_t ss[KEY_SIZE];
 	int failed;
 
-	/* the static-static part costs a DH, and depends on nothing but the two keys */
-	if (known) {
-		memcpy(ss, known->ss, KEY_SIZE);
-	} else if (!r->removed && x25519(l->registry->cluster_secret, r->public, ss) != 0) {
+	if (registry_client_ss(l->o, l->from, r, ss) != 0) {
 		snprintf(error, error_size, "client %s: its public key is not usable", r->name);
 		return -EPROTO;
 	}
@@ -32,29 +38,29 @@ static int add_client(void *arg, const struct record *r, char *error, size_t err
 	return failed;
 }
 
-static int read_all(struct loading *l, char *error)
+static int read_all(struct loading *l, const char *path, char *error)
 {
-	const struct registry *r = l->registry;
 	uint8_t seal_key[KEY_SIZE];
-	int failed = record_seal_key(r->cluster_secret, r->op->seal, seal_key);
+	int failed = record_seal_key(l->o->cluster_secret, l->o->op->seal, seal_key);
 
 	if (failed) {
 		snprintf(error, CLIENTS_ERROR, "OperatorKey: its sealing half is not usable");
 		return failed;
 	}
-	failed = clients_file_read(r->path, r->op, seal_key, add_client, l, error);
+	failed = clients_file_read(path, l->o->op, seal_key, add_client, l, error);
 	wipe(seal_key, sizeof seal_key);
 	return failed;
 }
 
-static int local_load(struct registry *r, const struct directory *from,
-		struct directory **directory, char *error, size_t error_size)
+int registry_load_file(const struct registry_options *o, const char *path,
+		const struct directory *from, struct directory **directory, char *error,
+		size_t error_size)
 {
-	struct loading l = {r, from, directory_new(from ? directory_count(from) : 16)};
+	struct loading l = {o, from, directory_new(from ? directory_count(from) : 16)};
 	char why[CLIENTS_ERROR] = "out of memory";
 	int failed;
 
-	failed = l.to ? read_all(&l, why) : -ENOMEM;
+	failed = l.to ? read_all(&l, path, why) : -ENOMEM;
 	if (!failed)
 		failed = directory_finish(l.to);
 	if (failed) {
@@ -67,7 +73,26 @@ static int local_load(struct registry *r, const struct directory *from,
 	return 0;
 }
 
+static int local_reload(struct registry *r, const char *clients_file, char *error,
+		size_t error_size)
+{
+	struct directory *fresh;
+	int failed = registry_load_file(&r->o, clients_file, r->server->directory, &fresh, error,
+			error_size);
+
+	if (!failed)
+		server_set_directory(r->server, fresh);
+	return failed;
+}
+
+static int local_open(struct registry *r, char *error, size_t error_size)
+{
+	r->event = -1;
+	return local_reload(r, r->o.clients_file, error, error_size);
+}
+
 const struct registry_ops registry_local = {
 	.name = "local",
-	.load = local_load,
+	.open = local_open,
+	.reload = local_reload,
 };

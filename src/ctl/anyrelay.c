@@ -15,7 +15,7 @@ static const struct command {
 	const char *name;
 	command_run *run;
 	const char *options;  /* short names of the options it takes, see `all` */
-	const char *argument; /* what its argument is called, or NULL */
+	const char *argument; /* what its arguments are called, with blanks between, or NULL */
 	const char *usage, *help;
 } commands[] = {
 	{"genkey", cmd_genkey, "Oj", NULL, "[--operator] [--json]",
@@ -34,8 +34,24 @@ static const struct command {
 	 "what the daemon is doing, its counters and drops"},
 	{"sessions", cmd_sessions, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
 	 "the sessions of a server"},
+	{"servers", cmd_servers, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "the servers of the cluster, as one of them sees them"},
+	{"server add", cmd_server_add, "ckpmj", "NUMBER NAME",
+	 "NUMBER NAME --mesh ADDRESS[:PORT] --public-key KEY\n"
+	 "           [-c FILE] [--operator-key FILE] [--json]",
+	 "put a server into the list of servers, or change its entry"},
+	{"server remove", cmd_server_remove, "ckj", "NUMBER",
+	 "NUMBER [-c FILE] [--operator-key FILE] [--json]",
+	 "remove a server from the list; afterwards: anyrelay epoch rotate"},
+	{"epoch rotate", cmd_epoch_rotate, "cSnj", NULL,
+	 "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "new epoch keys from fresh randomness, for all living servers"},
 	{"reload", cmd_reload, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
 	 "have the daemon read its configuration and clients again"},
+	{"drain", cmd_drain, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "withdraw a server: the network leads no more packets there, and what comes is served"},
+	{"undrain", cmd_undrain, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "announce a drained server again"},
 };
 
 static const struct option all[] = {
@@ -46,6 +62,7 @@ static const struct option all[] = {
 	{"prefix", required_argument, NULL, 'P'},
 	{"right", required_argument, NULL, 'r'},
 	{"server", required_argument, NULL, 's'},
+	{"mesh", required_argument, NULL, 'm'},
 	{"output", required_argument, NULL, 'o'},
 	{"socket", required_argument, NULL, 'S'},
 	{"name", required_argument, NULL, 'n'},
@@ -107,12 +124,35 @@ static void set_option(struct options *o, int option, const char *value)
 	case 'P': o->prefixes = value; break;
 	case 'r': o->rights = value; break;
 	case 's': o->servers = value; break;
+	case 'm': o->mesh = value; break;
 	case 'o': o->output = value; break;
 	case 'S': o->socket = value; break;
 	case 'n': o->name = value; break;
 	case 'O': o->operator = true; break;
 	case 'j': o->json = true; break;
 	}
+}
+
+static int count_words(const char *text)
+{
+	int n = text != NULL;
+
+	for (; text && *text; text++)
+		n += *text == ' ';
+	return n;
+}
+
+/* The words of argv that are the command's name, 0: another command. */
+static int match(const struct command *c, int argc, char **argv)
+{
+	const char *blank = strchr(c->name, ' ');
+	size_t first = blank ? (size_t)(blank - c->name) : strlen(c->name);
+
+	if (strlen(argv[0]) != first || memcmp(argv[0], c->name, first))
+		return 0;
+	if (!blank)
+		return 1;
+	return argc > 1 && !strcmp(argv[1], blank + 1) ? 2 : 0;
 }
 
 static int run(const struct command *c, int argc, char **argv)
@@ -133,15 +173,17 @@ static int run(const struct command *c, int argc, char **argv)
 		}
 		set_option(&o, option, optarg);
 	}
-	if (argc - optind != (c->argument != NULL)) {
-		if (c->argument && argc == optind)
-			fprintf(stderr, "anyrelay %s: %s is missing.\n", c->name, c->argument);
+	int wanted = count_words(c->argument), given = argc - optind;
+	if (given != wanted) {
+		if (given < wanted)
+			fprintf(stderr, "anyrelay %s: it needs %s.\n", c->name, c->argument);
 		else
 			fprintf(stderr, "anyrelay %s: there is an argument too many: %s\n", c->name,
-					argv[optind + (c->argument != NULL)]);
+					argv[optind + wanted]);
 		return usage(c);
 	}
 	o.argument = argv[optind];
+	o.argument2 = given > 1 ? argv[optind + 1] : NULL;
 	return c->run(&o);
 }
 
@@ -159,8 +201,9 @@ int main(int argc, char **argv)
 	if (rc)
 		return failed("The cryptographic library does not start: %s.", strerror(-rc));
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(argv[1], commands[i].name)) {
-			int code = run(&commands[i], argc - 1, argv + 1);
+		int words = match(&commands[i], argc - 1, argv + 1);
+		if (words) {
+			int code = run(&commands[i], argc - words, argv + words);
 			if (fflush(stdout) || ferror(stdout))
 				return failed("The output could not be written.");
 			return code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
-/* status, sessions and reload: one question to the daemon, its answer rendered. */
+/* status, sessions, servers, reload …: one question to the daemon, its answer rendered. */
 #include "ctl/ctl.h"
 
 #include <stdio.h>
@@ -58,6 +58,22 @@ int cmd_sessions(const struct options *o)
 	return show(o, "sessions", render_sessions);
 }
 
+int cmd_servers(const struct options *o)
+{
+	return show(o, "servers", render_servers);
+}
+
+static void render_rotated(json_t *answer)
+{
+	printf("New epoch keys are in use; %lld living servers have them or are being sent them.\n",
+			(long long)json_integer_value(json_object_get(answer, "servers")));
+}
+
+int cmd_epoch_rotate(const struct options *o)
+{
+	return show(o, "epoch rotate", render_rotated);
+}
+
 static void render_reload(json_t *answer)
 {
 	const char *note = json_string_value(json_object_get(answer, "note"));
@@ -68,4 +84,30 @@ static void render_reload(json_t *answer)
 int cmd_reload(const struct options *o)
 {
 	return show(o, "reload", render_reload);
+}
+
+/* Also after undrain: there may be another reason not to be announced. */
+static void render_announced(json_t *answer)
+{
+	json_t *reason;
+	size_t i;
+
+	if (json_is_true(json_object_get(answer, "announced"))) {
+		puts("The server is announced.");
+		return;
+	}
+	fputs("The server is withdrawn and serves on; reason:", stdout);
+	json_array_foreach(json_object_get(answer, "withdrawn_for"), i, reason)
+		printf("%s %s", i ? "," : "", json_string_value(reason));
+	puts(".");
+}
+
+int cmd_drain(const struct options *o)
+{
+	return show(o, "drain", render_announced);
+}
+
+int cmd_undrain(const struct options *o)
+{
+	return show(o, "undrain", render_announced);
 }

@@ -21,12 +21,14 @@ struct options {
 	bool json, operator;
 	const char *conf, *socket, *name, *operator_key, *public_key, *output;
 	const char *addresses, *prefixes, *servers, *rights;
-	const char *argument; /* NAME, of a command that has one */
+	const char *mesh;
+	const char *argument, *argument2; /* NAME …, of a command that has them */
 };
 
 typedef int command_run(const struct options *o);
 command_run cmd_genkey, cmd_pubkey, cmd_enroll, cmd_revoke, cmd_clients, cmd_status, cmd_sessions,
-		cmd_reload;
+		cmd_reload, cmd_drain, cmd_undrain, cmd_servers, cmd_server_add, cmd_server_remove,
+		cmd_epoch_rotate;
 
 /* Prints the sentence to stderr; returns EXIT_FAILED. */
 int failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -48,5 +50,6 @@ int control_socket_path(const struct options *o, char path[CONF_PATH_MAX]);
 
 void render_status(json_t *status);
 void render_sessions(json_t *answer);
+void render_servers(json_t *answer);
 
 #endif

@@ -40,7 +40,7 @@ static int visit(void *arg, const struct record *r, char *error, size_t error_si
 	return 0;
 }
 
-static int read_operator_key(struct enrolled *e, const struct options *o)
+int operator_key_load(struct operator_key *op, const struct conf *conf, const struct options *o)
 {
 	const char *path = o->operator_key ? o->operator_key : OPERATOR_KEY_DEFAULT;
 	uint8_t seed[KEY_SIZE];
@@ -48,12 +48,42 @@ static int read_operator_key(struct enrolled *e, const struct options *o)
 
 	if (conf_secret_file(path, seed, why))
 		return failed("The operator's key is needed: %s.", why);
-	operator_key_from_seed(&e->op, seed);
+	operator_key_from_seed(op, seed);
 	wipe(seed, sizeof seed);
-	if (memcmp(e->op.sign_public, e->conf.operator.sign, KEY_SIZE) ||
-			memcmp(e->op.seal_public, e->conf.operator.seal, KEY_SIZE))
+	if (memcmp(op->sign_public, conf->operator.sign, KEY_SIZE) ||
+			memcmp(op->seal_public, conf->operator.seal, KEY_SIZE))
 		return failed("%s is not the key whose public key is OperatorKey in %s; the server "
-				"would refuse what it signs.", path, e->conf.path);
+				"would refuse what it signs.", path, conf->path);
+	return EXIT_OK;
+}
+
+static int read_file(struct enrolled *e, bool writing)
+{
+	char error[CONF_ERROR];
+
+	if (writing) {
+		e->lock = line_file_lock(e->conf.clients_file, error);
+		if (e->lock < 0)
+			return failed("%s", error);
+	}
+	if (clients_file_read(e->conf.clients_file, &e->conf.operator, e->seal_key, visit, e, error))
+		return failed("%s", error);
+	return EXIT_OK;
+}
+
+static int read_nats(struct enrolled *e)
+{
+	struct registry_options o;
+	char error[CLIENTS_ERROR];
+	unsigned refused;
+
+	conf_registry(&e->conf, &o);
+	if (nats_clients_open(&e->nats, &o, error) ||
+			nats_clients_read(e->nats, visit, e, &refused, error))
+		return failed("%s", error);
+	if (refused)
+		fprintf(stderr, "%u values in NATS are not records of this operator and cluster; they are "
+				"ignored.\n", refused);
 	return EXIT_OK;
 }
 
@@ -69,16 +99,11 @@ static int read_all(struct enrolled *e, const struct options *o, bool writing)
 	if (record_seal_key(e->conf.cluster_secret, e->conf.operator.seal, e->seal_key))
 		return failed("%s: OperatorKey is not a usable public key.", e->conf.path);
 	if (writing) {
-		int code = read_operator_key(e, o);
+		int code = operator_key_load(&e->op, &e->conf, o);
 		if (code)
 			return code;
-		e->lock = clients_file_lock(e->conf.clients_file, error);
-		if (e->lock < 0)
-			return failed("%s", error);
 	}
-	if (clients_file_read(e->conf.clients_file, &e->conf.operator, e->seal_key, visit, e, error))
-		return failed("%s", error);
-	return EXIT_OK;
+	return e->conf.registry_nats ? read_nats(e) : read_file(e, writing);
 }
 
 int enrolled_open(struct enrolled *e, const struct options *o, bool writing)
@@ -94,7 +119,9 @@ int enrolled_open(struct enrolled *e, const struct options *o, bool writing)
 void enrolled_close(struct enrolled *e)
 {
 	if (e->lock >= 0)
-		clients_file_unlock(e->lock);
+		line_file_unlock(e->lock);
+	if (e->nats)
+		nats_clients_close(e->nats);
 	if (e->records)
 		wipe(e->records, e->room * sizeof *e->records);
 	free(e->records);
@@ -120,28 +147,34 @@ int enrolled_put(const struct enrolled *e, const struct record *r)
 		return failed("The client's record breaks a limit: a name of 1 to %d letters, digits "
 				"and . _ -, at most %d addresses and prefixes.", RECORD_NAME_MAX,
 				RECORD_PREFIXES_MAX);
-	if (clients_file_put(e->conf.clients_file, bytes, len, r->name, error))
+	if (e->nats ? nats_clients_put(e->nats, bytes, len, error) :
+			clients_file_put(e->conf.clients_file, bytes, len, r->name, error))
 		return failed("%s", error);
 	return EXIT_OK;
 }
 
 bool enrolled_reload(const struct enrolled *e)
 {
+	return reload_server(&e->conf, "clients");
+}
+
+bool reload_server(const struct conf *conf, const char *what)
+{
 	char error[CONF_ERROR], *text = NULL;
 
-	int rc = control_ask(e->conf.control_socket, "reload", &text, error);
+	int rc = control_ask(conf->control_socket, "reload", &text, error);
 	if (rc) {
-		fprintf(stderr, "No server answers at %s: have the server read its clients again, with "
-				"anyrelay reload or systemctl reload.\n", e->conf.control_socket);
+		fprintf(stderr, "No server answers at %s: have the server read its %s again, with "
+				"anyrelay reload or systemctl reload.\n", conf->control_socket, what);
 		return false;
 	}
 	json_t *answer = json_loads(text, 0, NULL);
 	const char *refused = json_string_value(json_object_get(answer, "error"));
 	bool ok = json_is_object(answer) && !refused;
 	if (ok)
-		fprintf(stderr, "The server has read its clients again.\n");
+		fprintf(stderr, "The server has read its %s again.\n", what);
 	else
-		fprintf(stderr, "The server has NOT read its clients again: %s\n",
+		fprintf(stderr, "The server has NOT read its %s again: %s\n", what,
 				refused ? refused : "its answer is not a JSON object");
 	json_decref(answer);
 	free(text);

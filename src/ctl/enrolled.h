@@ -8,6 +8,7 @@
 #define CTL_ENROLLED_H
 
 #include "cluster/clients_file.h"
+#include "cluster/nats_clients.h"
 #include "ctl/ctl.h"
 
 struct enrolled {
@@ -15,6 +16,7 @@ struct enrolled {
 	struct operator_key op; /* only after enrolled_open() for writing */
 	uint8_t seal_key[KEY_SIZE];
 	int lock; /* of the clients file, or -1 */
+	struct nats_clients *nats; /* in its place, where the registry is NATS */
 	uint32_t highest; /* index ever given, 0: none */
 	size_t count, room;
 	struct record *records; /* tombstones too; one an index */
@@ -27,6 +29,13 @@ void enrolled_close(struct enrolled *e);
 struct record *enrolled_find(const struct enrolled *e, const char *name);
 /* Signs r and puts it into the file.  An exit code. */
 int enrolled_put(const struct enrolled *e, const struct record *r);
+/* Reads the operator's key, and sees that it is the one whose signatures count here.  An exit code. */
+int operator_key_load(struct operator_key *op, const struct conf *conf, const struct options *o);
+/*
+ * Has the server of this configuration read its files again if it runs here, and
+ * says on stderr what came of it; what: "clients".
+ */
+bool reload_server(const struct conf *conf, const char *what);
 /* Has the server read its clients again if it runs here, and says on stderr what came of it. */
 bool enrolled_reload(const struct enrolled *e);
 /* The record as JSON, without its secret. */

@@ -198,26 +198,21 @@ void render_status(json_t *status)
 
 /* ---- sessions ---- */
 
-static const struct column {
+struct column {
 	const char *title, *key;
-} columns[] = {
-	{"CLIENT", "client"}, {"INDEX", "index"}, {"ENDPOINT", "endpoint"}, {"SINCE", "since_s"},
-	{"ENDS IN", "ends_s"}, {"MTU", "down_mtu"}, {"KEEPALIVE", "keepalive_s"},
-	{"CIPHER", "cipher"}, {"ACTIVE", "active"}, {"RX", "rx_bytes"}, {"TX", "tx_bytes"},
-	{"ADDRESSES", "addresses"}, {"GROUPS", "groups"},
 };
 
-/* Width of each column over all sessions; 0 for one that no session has. */
-static void measure(json_t *sessions, int width[ARRAY_SIZE(columns)])
+/* Width of each column over all rows; 0 for one that no row has. */
+static void measure(json_t *rows, const struct column *columns, size_t count, int *width)
 {
 	char value[VALUE_MAX];
 	size_t i;
-	json_t *s;
+	json_t *row;
 
-	memset(width, 0, sizeof(int) * ARRAY_SIZE(columns));
-	json_array_foreach(sessions, i, s) {
-		for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
-			json_t *v = json_object_get(s, columns[c].key);
+	memset(width, 0, count * sizeof *width);
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; c < count; c++) {
+			json_t *v = json_object_get(row, columns[c].key);
 			if (!v)
 				continue;
 			format_value(value, columns[c].key, v);
@@ -227,30 +222,62 @@ static void measure(json_t *sessions, int width[ARRAY_SIZE(columns)])
 	}
 }
 
-void render_sessions(json_t *answer)
+#define COLUMNS_MAX 16
+static void print_table(json_t *rows, const struct column *columns, size_t count)
 {
-	json_t *sessions = json_object_get(answer, "sessions"), *s;
-	int width[ARRAY_SIZE(columns)];
+	int width[COLUMNS_MAX];
 	char value[VALUE_MAX];
 	size_t i;
+	json_t *row;
 
-	if (json_array_size(sessions) == 0) {
-		puts("No client has a session.");
-		return;
-	}
-	measure(sessions, width);
-	for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
+	measure(rows, columns, count, width);
+	for (size_t c = 0; c < count; c++) {
 		if (width[c])
 			printf("%-*s  ", width[c], columns[c].title);
 	}
 	putchar('\n');
-	json_array_foreach(sessions, i, s) {
-		for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
+	json_array_foreach(rows, i, row) {
+		for (size_t c = 0; c < count; c++) {
 			if (!width[c])
 				continue;
-			format_value(value, columns[c].key, json_object_get(s, columns[c].key));
+			json_t *v = json_object_get(row, columns[c].key);
+			strcpy(value, "-");
+			if (v)
+				format_value(value, columns[c].key, v);
 			printf("%-*s  ", width[c], value);
 		}
 		putchar('\n');
 	}
+}
+
+void render_sessions(json_t *answer)
+{
+	static const struct column columns[] = {
+		{"CLIENT", "client"}, {"INDEX", "index"}, {"ENDPOINT", "endpoint"},
+		{"SINCE", "since_s"}, {"ENDS IN", "ends_s"}, {"MTU", "down_mtu"},
+		{"KEEPALIVE", "keepalive_s"}, {"CIPHER", "cipher"}, {"ACTIVE", "active"},
+		{"RX", "rx_bytes"}, {"TX", "tx_bytes"}, {"ADDRESSES", "addresses"},
+		{"GROUPS", "groups"},
+	};
+	json_t *sessions = json_object_get(answer, "sessions");
+
+	if (json_array_size(sessions) == 0)
+		puts("No client has a session.");
+	else
+		print_table(sessions, columns, ARRAY_SIZE(columns));
+}
+
+void render_servers(json_t *answer)
+{
+	static const struct column columns[] = {
+		{"NUMBER", "number"}, {"NAME", "name"}, {"MESH", "mesh"}, {"SELF", "self"},
+		{"ALIVE", "alive"}, {"RTT", "rtt_ms"}, {"CLOCK", "offset_ms"},
+		{"KEYS", "lineage"}, {"JOINING", "joining"}, {"DRAINING", "draining"},
+		{"VERSION", "version"},
+	};
+
+	print_table(json_object_get(answer, "servers"), columns, ARRAY_SIZE(columns));
+	if (json_is_true(json_object_get(answer, "withdraw")))
+		printf("\nThis server's clock is %.0f ms off the others': it is not announced.\n",
+				-json_number_value(json_object_get(answer, "clock_off_ms")));
 }

@@ -11,7 +11,7 @@
 #define MAC_REFRESH  TICKS_S(10)  /* an entry is written again only after this: readers stay on one line */
 #define MAC_PROBES   16           /* places looked at for one address */
 
-/* Two words, each written whole; a reader that sees a mix of two entries sees another MAC. */
+/* Two words, each written whole; a reader looks at the address before and after the owner. */
 struct mac_entry {
 	_Atomic uint64_t mac;   /* 48 bits of address | 1 << 48; 0: free */
 	_Atomic uint64_t owner; /* port << 32 | seconds of boot time */
@@ -48,9 +48,15 @@ static struct mac_entry *mac_place(struct ethernet *e, uint64_t word, unsigned p
 	return &e->entry[((word * UINT64_C(0x9e3779b97f4a7c15) >> 40) + probe) & (ETHERNET_MACS - 1)];
 }
 
+/* Seconds since it was written; another worker's clock may be a moment ahead of ours. */
+static int32_t mac_age(uint64_t owner, ticks now)
+{
+	return (int32_t)((uint32_t)(now / TICKS_PER_SEC) - (uint32_t)owner);
+}
+
 static bool mac_alive(uint64_t owner, ticks now)
 {
-	return (uint32_t)(now / TICKS_PER_SEC) - (uint32_t)owner < MAC_LIFETIME / TICKS_PER_SEC;
+	return mac_age(owner, now) < (int32_t)(MAC_LIFETIME / TICKS_PER_SEC);
 }
 
 bool mac_find(struct ethernet *e, const uint8_t mac[6], ticks now, uint32_t *port)
@@ -64,7 +70,9 @@ bool mac_find(struct ethernet *e, const uint8_t mac[6], ticks now, uint32_t *por
 			continue;
 		owner = atomic_load_explicit(&m->owner, memory_order_acquire);
 		*port = (uint32_t)(owner >> 32);
-		return mac_alive(owner, now);
+		/* still the same entry: else the owner may be the next one's */
+		return atomic_load_explicit(&m->mac, memory_order_relaxed) == word &&
+		       mac_alive(owner, now);
 	}
 	return false;
 }
@@ -119,15 +127,13 @@ static enum mac_verdict mac_learn_locked(struct ethernet *e, uint64_t word, uint
 /* Known and fresh: nothing to write. */
 static bool mac_settled(struct ethernet *e, uint64_t word, uint32_t port, ticks now)
 {
-	uint32_t second = (uint32_t)(now / TICKS_PER_SEC);
-
 	for (unsigned i = 0; i < MAC_PROBES; i++) {
 		struct mac_entry *m = mac_place(e, word, i);
 
 		if (atomic_load_explicit(&m->mac, memory_order_acquire) == word) {
 			uint64_t owner = atomic_load_explicit(&m->owner, memory_order_acquire);
 			return owner >> 32 == port &&
-			       second - (uint32_t)owner < MAC_REFRESH / TICKS_PER_SEC;
+			       mac_age(owner, now) < (int32_t)(MAC_REFRESH / TICKS_PER_SEC);
 		}
 	}
 	return false;

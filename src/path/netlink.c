@@ -95,9 +95,9 @@ int netlink_link_up(struct netlink *nl, int index, unsigned mtu, unsigned gso_ma
 	return transact(nl, h);
 }
 
-int netlink_address(struct netlink *nl, int index, const struct prefix *address)
+static struct nlmsghdr *address_request(struct netlink *nl, void *buffer, int index,
+		const struct prefix *address, uint8_t scope)
 {
-	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
 	struct family_address a = by_family(address);
 	struct nlmsghdr *h = request(nl, buffer, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
 	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
@@ -105,35 +105,80 @@ int netlink_address(struct netlink *nl, int index, const struct prefix *address)
 	m->ifa_family = a.family;
 	m->ifa_prefixlen = a.len;
 	m->ifa_flags = a.family == AF_INET6 ? IFA_F_NODAD : 0;
-	m->ifa_scope = RT_SCOPE_UNIVERSE;
+	m->ifa_scope = scope;
 	m->ifa_index = (unsigned)index;
 	mnl_attr_put(h, IFA_LOCAL, a.size, a.bytes);
 	mnl_attr_put(h, IFA_ADDRESS, a.size, a.bytes);
+	return h;
+}
+
+int netlink_address(struct netlink *nl, int index, const struct prefix *address)
+{
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
+
+	return transact(nl, address_request(nl, buffer, index, address, RT_SCOPE_UNIVERSE));
+}
+
+/* IPv4 chooses no source of a narrower scope than its destination's, IPv6 no deprecated one. */
+int netlink_service_address(struct netlink *nl, int index, const struct prefix *address)
+{
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
+	bool v4 = addr_is_v4(address->ip);
+	struct ifa_cacheinfo deprecated = {.ifa_prefered = 0, .ifa_valid = UINT32_MAX};
+	struct nlmsghdr *h = address_request(nl, buffer, index, address,
+			v4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+
+	if (!v4)
+		mnl_attr_put(h, IFA_CACHEINFO, sizeof deprecated, &deprecated);
 	return transact(nl, h);
+}
+
+static struct nlmsghdr *route_request(struct netlink *nl, void *buffer, uint16_t type,
+		uint16_t flags, const struct netlink_route *r)
+{
+	struct family_address a = by_family(&r->to);
+	struct nlmsghdr *h = request(nl, buffer, type, flags);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
+
+	m->rtm_family = a.family;
+	m->rtm_dst_len = a.len;
+	m->rtm_table = RT_TABLE_MAIN;
+	m->rtm_protocol = r->protocol;
+	m->rtm_scope = a.family == AF_INET && r->device ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	m->rtm_type = r->type;
+	if (a.len)
+		mnl_attr_put(h, RTA_DST, a.size, a.bytes);
+	if (r->device)
+		mnl_attr_put_u32(h, RTA_OIF, (uint32_t)r->device);
+	if (r->metric)
+		mnl_attr_put_u32(h, RTA_PRIORITY, r->metric);
+	return h;
 }
 
 int netlink_route(struct netlink *nl, int index, const struct prefix *to)
 {
 	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
-	struct prefix masked = *to;
-	struct family_address a;
+	struct netlink_route r = {
+			.to = *to, .device = index, .type = RTN_UNICAST, .protocol = RTPROT_STATIC};
+
+	addr_mask(r.to.ip, r.to.len);
 	/*
 	 * Not NLM_F_REPLACE: that would take away a route of somebody else, the
 	 * default route at worst, and nothing would bring it back.
 	 */
-	struct nlmsghdr *h = request(nl, buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
+	return transact(nl, route_request(nl, buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &r));
+}
 
-	addr_mask(masked.ip, masked.len);
-	a = by_family(&masked);
-	m->rtm_family = a.family;
-	m->rtm_dst_len = a.len;
-	m->rtm_table = RT_TABLE_MAIN;
-	m->rtm_protocol = RTPROT_STATIC;
-	m->rtm_scope = a.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-	m->rtm_type = RTN_UNICAST;
-	if (a.len)
-		mnl_attr_put(h, RTA_DST, a.size, a.bytes);
-	mnl_attr_put_u32(h, RTA_OIF, (uint32_t)index);
-	return transact(nl, h);
+int netlink_route_put(struct netlink *nl, const struct netlink_route *r)
+{
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
+
+	return transact(nl, route_request(nl, buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, r));
+}
+
+int netlink_route_remove(struct netlink *nl, const struct netlink_route *r)
+{
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_MAX];
+
+	return transact(nl, route_request(nl, buffer, RTM_DELROUTE, 0, r));
 }

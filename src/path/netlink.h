@@ -7,6 +7,7 @@
 #ifndef PATH_NETLINK_H
 #define PATH_NETLINK_H
 
+#include <linux/rtnetlink.h>
 #include "base/addr.h"
 
 struct mnl_socket;
@@ -24,7 +25,21 @@ int netlink_link_up(struct netlink *nl, int index, unsigned mtu, unsigned gso_ma
 		unsigned queue_len);
 /* With its prefix route where it is shorter than a host; no duplicate address detection. */
 int netlink_address(struct netlink *nl, int index, const struct prefix *address);
+/* A host's address that the kernel never takes as the source of its own packets. */
+int netlink_service_address(struct netlink *nl, int index, const struct prefix *address);
 /* Into the device.  -EEXIST if the main table has a route to exactly this prefix already. */
 int netlink_route(struct netlink *nl, int index, const struct prefix *to);
+
+/* A route of ours in the main table, told from others' by its protocol and metric. */
+struct netlink_route {
+	struct prefix to; /* no bits after its length */
+	int device;       /* interface index; 0: none */
+	uint8_t type;     /* RTN_UNICAST, RTN_BLACKHOLE */
+	uint8_t protocol;
+	uint32_t metric;
+};
+/* In place of the one with this prefix and metric, if there is one. */
+int netlink_route_put(struct netlink *nl, const struct netlink_route *r);
+int netlink_route_remove(struct netlink *nl, const struct netlink_route *r); /* -ESRCH: none */
 
 #endif

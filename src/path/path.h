@@ -80,6 +80,7 @@ struct path {
 	struct tun device[DEVICE_COUNT];
 	_Atomic unsigned mtu; /* of the tunnel: what TCP is clamped to */
 	bool clamp_mss, copy_dscp, broadcast;
+	bool free_bind; /* our outer addresses come with the device, after the sockets */
 	bool has_own[FAMILY_COUNT];
 	uint8_t own[FAMILY_COUNT][16]; /* the server's inner address, source of its ICMP errors */
 	_Atomic(struct networks *) networks;

@@ -87,12 +87,13 @@ void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
+	/* The device first: an anycast address on it must not outlive the sockets. */
+	for (int i = 0; i < DEVICE_COUNT; i++)
+		close_fd(w->device[i]);
 	for (int i = 0; i < FAMILY_COUNT; i++) {
 		close_fd(w->udp[i]);
 		free(w->out[i]);
 	}
-	for (int i = 0; i < DEVICE_COUNT; i++)
-		close_fd(w->device[i]);
 	close_fd(w->epoll);
 	close_fd(w->wake);
 	free(w->in);

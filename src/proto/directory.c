@@ -100,6 +100,7 @@ static struct client *client_new(const struct record *r, const uint8_t ss[KEY_SI
 	atomic_init(&c->removed, r->removed);
 	if (r->removed)
 		return c;
+	c->lent = r->lent;
 	c->rights = r->rights;
 	c->port_first = r->port_first;
 	c->port_count = r->port_count;
@@ -115,8 +116,8 @@ static struct client *client_new(const struct record *r, const uint8_t ss[KEY_SI
 
 static bool client_same(const struct client *a, const struct client *b)
 {
-	return a->version == b->version && a->removed == b->removed && a->rights == b->rights &&
-	       a->port_first == b->port_first && a->port_count == b->port_count &&
+	return a->version == b->version && a->removed == b->removed && a->lent == b->lent &&
+	       a->rights == b->rights && a->port_first == b->port_first && a->port_count == b->port_count &&
 	       memcmp(a->public, b->public, KEY_SIZE) == 0 &&
 	       equal_secret(a->psk, b->psk, KEY_SIZE) && equal_secret(a->ss, b->ss, KEY_SIZE) &&
 	       a->prefix_count == b->prefix_count && a->name_len == b->name_len &&
@@ -452,6 +453,37 @@ int directory_add(struct directory *d, const struct directory *from, const struc
 		return result;
 	}
 	return put_in(d, c);
+}
+
+static int compare_index(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int share_list(struct directory *d, const struct client_list *list, const uint32_t *without,
+		size_t count)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < list->count; i++) {
+		struct client *c = list->at[i];
+
+		if (bsearch(&c->index, without, count, sizeof *without, compare_index))
+			continue;
+		c->references++;
+		result = put_in(d, c);
+	}
+	return result;
+}
+
+int directory_share(struct directory *d, const struct directory *from, const uint32_t *without,
+		size_t count)
+{
+	int result = share_list(d, &from->live, without, count);
+
+	return result ? result : share_list(d, &from->dead, without, count);
 }
 
 int directory_finish(struct directory *d)

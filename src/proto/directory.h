@@ -29,6 +29,7 @@ struct client {
 	uint16_t rights;
 	uint16_t port_first, port_count;
 	_Atomic bool removed;    /* no longer enrolled, or replaced: every packet of it is refused */
+	bool lent;               /* known from a ticket alone: until its session ends */
 	uint8_t prefix_count;
 	uint8_t name_len;
 	uint32_t references;     /* directories that hold it; only touched by who builds them */
@@ -57,6 +58,12 @@ struct directory;
 struct directory *directory_new(size_t expected);
 int directory_add(struct directory *d, const struct directory *from, const struct record *r,
 		const uint8_t ss[KEY_SIZE], char *error, size_t error_size);
+/*
+ * All clients of `from`, tombstones too, but those with an index in `without`
+ * (sorted, may be empty): for a new directory that differs in little.  -ENOMEM.
+ */
+int directory_share(struct directory *d, const struct directory *from, const uint32_t *without,
+		size_t count);
 /* Ready for readers; builds the tables. */
 int directory_finish(struct directory *d);
 /*

@@ -13,6 +13,7 @@
 	X(KID, "kid", "key id unknown, or the session has ended")                                  \
 	X(INDEX, "index", "no client has this index")                                              \
 	X(REVOKED, "revoked", "the client has been removed")                                       \
+	X(CUT_OFF, "cut_off", "this server's list of clients is too old to be believed")            \
 	X(JOINING, "joining", "this server has no epoch keys yet")                                 \
 	X(TAG, "tag", "authentication tag wrong")                                                  \
 	X(AGE, "age", "too old, too new, or from before this server started")                      \

@@ -258,3 +258,10 @@ bool token_check(const struct keyring *ring, const struct endpoint *address, tic
 	}
 	return false;
 }
+
+void registry_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE])
+{
+	const struct part info = label(LABEL_REGISTRY);
+
+	derive(cluster_secret, &info, 1, key, KEY_SIZE);
+}

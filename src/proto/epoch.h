@@ -31,7 +31,8 @@
 	X("Kmask", SID_RANDOM, "r")                                                                \
 	X("Kmask", SID_MASK, "mask")                                                               \
 	X("S", UP, "c2s")                                                                          \
-	X("S", DOWN, "s2c")
+	X("S", DOWN, "s2c")                                                                        \
+	X("cluster secret", REGISTRY, "registry")
 
 struct epoch_keys {
 	uint64_t epoch;
@@ -93,6 +94,9 @@ void cookie_make(const struct epoch_keys *k, uint8_t kind, const uint8_t sid[SID
 /* 0; -EBADMSG if it was not made by this key for this; -ETIME if its age is wrong. */
 int cookie_check(const struct epoch_keys *k, uint8_t kind, const uint8_t sid[SID_SIZE],
 		const struct endpoint *address, ticks now, const uint8_t cookie[COOKIE_SIZE]);
+
+/* The key of the registry's sealed values (cluster/seal.h): from the cluster's secret key. */
+void registry_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE]);
 
 /* Retry token: kid | 0 0 0 | time u32 | HMAC(Kretry, address | time)[0..23]. */
 void token_make(const struct epoch_keys *k, const struct endpoint *address, ticks now,

@@ -202,9 +202,14 @@ static bool grant_read(struct grant *g, const uint8_t *payload, size_t len, uint
 	g->kid = read_u8(&r);
 	if (r.bad || !grant_tlvs_read(g, &r))
 		return false;
-	/* The session's epoch is had from its end, so that must be the end of one. */
+	/*
+	 * The session's epoch is had from its end, so that must be the end of one; the
+	 * clock is set by the time, so that must lie in the session, or a moment before
+	 * (the server's clock is read once a batch).
+	 */
 	return version_known(g->version) && aead_known(g->aead) && g->kid == kid &&
-	       g->end >= session_end(0) && (g->end - session_end(0)) % EPOCH_SECONDS == 0;
+	       g->end >= session_end(0) && (g->end - session_end(0)) % EPOCH_SECONDS == 0 &&
+	       g->time < TICKS_S(g->end) && TICKS_S(g->end) - g->time <= TICKS_S(2 * EPOCH_SECONDS);
 }
 
 /* ---- client ---- */

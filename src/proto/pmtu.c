@@ -4,7 +4,9 @@
 
 #define REPEAT_AFTER TICKS_S(600)
 #define FORGET_AFTER TICKS_S(660) /* a minute for the repeat to prove it again */
-#define HEARD_BEFORE TICKS_S(10)
+#define UNPROVEN     TICKS_S(10) /* who has shown nothing is forgotten after this */
+#define PRESENT      TICKS_S(2)  /* who was heard within this has to show the size that is tried */
+#define PATIENCE     TICKS_S(4)  /* … and has at least so long for it */
 #define LATE_PROBES  64 /* an answer to one of the last is still good */
 
 static struct pmtu_path *find(struct pmtu *p, const uint8_t sender[SENDER_SIZE])
@@ -17,7 +19,7 @@ static struct pmtu_path *find(struct pmtu *p, const uint8_t sender[SENDER_SIZE])
 
 static bool alive(const struct pmtu_path *path, ticks now)
 {
-	return now - path->heard < FORGET_AFTER;
+	return now < path->heard + (path->proven > PMTU_BASE ? FORGET_AFTER : UNPROVEN);
 }
 
 void pmtu_begin(struct pmtu *p, ticks interval, ticks now)
@@ -45,7 +47,6 @@ void pmtu_restart(struct pmtu *p, ticks now)
 {
 	p->low = PMTU_BASE;
 	p->high = PMTU_FIRST;
-	p->since = now > HEARD_BEFORE ? now - HEARD_BEFORE : 0;
 	try_size(p, PMTU_FIRST, now);
 }
 
@@ -59,11 +60,13 @@ bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
 {
 	struct pmtu_path *path = find(p, sender), *oldest = p->path;
 
-	if (path) {
+	if (path && alive(path, now)) {
 		path->heard = now;
 		return false;
 	}
-	if (p->count < PMTU_SENDERS) {
+	if (path) {
+		/* as good as new */
+	} else if (p->count < PMTU_SENDERS) {
 		path = &p->path[p->count++];
 	} else {
 		for (unsigned i = 1; i < p->count; i++)
@@ -73,30 +76,32 @@ bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
 	}
 	memcpy(path->sender, sender, SENDER_SIZE);
 	path->proven = PMTU_BASE;
+	path->doubted = false;
 	path->heard = now;
 	pmtu_restart(p, now);
 	return true;
 }
 
-static bool takes_part(const struct pmtu *p, const struct pmtu_path *path)
+/* After a flip of the route the former server cannot be asked any more, and has no say. */
+static bool takes_part(const struct pmtu_path *path, ticks now)
 {
-	return path->heard >= p->since;
+	return now < path->heard + PRESENT;
 }
 
-static unsigned participants(const struct pmtu *p)
+static unsigned participants(const struct pmtu *p, ticks now)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < p->count; i++)
-		n += takes_part(p, &p->path[i]);
+		n += takes_part(&p->path[i], now);
 	return n;
 }
 
 /* Everybody who is being heard has shown this size. */
-static bool proven_by_all(const struct pmtu *p, uint16_t size)
+static bool proven_by_all(const struct pmtu *p, uint16_t size, ticks now)
 {
 	for (unsigned i = 0; i < p->count; i++)
-		if (takes_part(p, &p->path[i]) && p->path[i].proven < size)
+		if (takes_part(&p->path[i], now) && p->path[i].proven < size)
 			return false;
 	return true;
 }
@@ -105,6 +110,9 @@ static bool proven_by_all(const struct pmtu *p, uint16_t size)
 static void narrow(struct pmtu *p, ticks now)
 {
 	if (p->high - p->low < PMTU_STEP) {
+		for (unsigned i = 0; i < p->count; i++)
+			if (p->path[i].doubted)
+				p->path[i].proven = p->low;
 		p->size = 0;
 		p->next = now + REPEAT_AFTER;
 		return;
@@ -113,27 +121,32 @@ static void narrow(struct pmtu *p, ticks now)
 }
 
 /*
- * Too large for somebody.  It could be any of those who take part: nobody keeps a
- * larger size.  The others cannot be asked now; they were not better than this.
+ * Too large for somebody.  It could be any of those who were thought to take it:
+ * who is there goes back to what is certain and has to show more again; who
+ * cannot be asked now was not better than this.
  */
 static void lost(struct pmtu *p, ticks now)
 {
 	p->high = (uint16_t)(p->size - 1);
 	for (unsigned i = 0; i < p->count; i++) {
-		uint16_t most = takes_part(p, &p->path[i]) ? p->low : p->high;
+		struct pmtu_path *path = &p->path[i];
 
-		p->path[i].proven = MIN(p->path[i].proven, most);
+		if (path->proven < p->size)
+			continue;
+		path->doubted = !takes_part(path, now);
+		path->proven = path->doubted ? p->high : p->low;
 	}
 	narrow(p, now);
 }
 
 /* The last probe came to nothing, or not every server has answered yet. */
-static bool give_up(struct pmtu *p)
+static bool give_up(struct pmtu *p, ticks now)
 {
 	if (!p->tries)
 		return false;
 	p->losses = p->answered ? 0 : (uint8_t)(p->losses + 1);
-	return p->losses >= PMTU_LOSSES || p->tries >= PMTU_TRIES * MAX(participants(p), 1);
+	return p->losses >= PMTU_LOSSES ||
+	       (p->tries >= PMTU_TRIES * participants(p, now) && now >= p->first + PATIENCE);
 }
 
 uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id)
@@ -142,12 +155,13 @@ uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id)
 		return 0;
 	if (p->size == 0) {
 		pmtu_restart(p, now);
-	} else if (give_up(p)) {
+	} else if (give_up(p, now)) {
 		lost(p, now);
 		if (now < p->next)
 			return 0;
 	}
-	p->tries++;
+	if (!p->tries++)
+		p->first = now;
 	p->answered = false;
 	p->sent = now;
 	p->next = now + MAX(2 * rtt, p->interval);
@@ -162,12 +176,13 @@ void pmtu_proven(struct pmtu *p, const uint8_t sender[SENDER_SIZE], uint16_t siz
 
 	if (!path || id > p->id || p->id - id > LATE_PROBES || size > PMTU_FIRST)
 		return;
-	path->proven = MAX(path->proven, size);
+	path->proven = path->doubted ? size : MAX(path->proven, size);
+	path->doubted = false;
 	path->heard = now;
 	if (!p->size || size != p->size)
 		return;
 	p->answered = true;
-	if (proven_by_all(p, size)) {
+	if (proven_by_all(p, size, now)) {
 		p->low = size;
 		narrow(p, now);
 	}

@@ -26,6 +26,7 @@
 struct pmtu_path {
 	uint8_t sender[SENDER_SIZE];
 	uint16_t proven; /* largest size that came through; PMTU_BASE at first */
+	bool doubted;    /* that was not shown, it is only no more than this */
 	ticks heard;     /* boot time */
 };
 
@@ -39,8 +40,8 @@ struct pmtu {
 	bool answered;      /* the last of them, by any server */
 	uint32_t id;        /* of the last probe */
 	ticks interval;     /* least time between two probes */
-	ticks since;        /* who was heard after this takes part in the search */
-	ticks sent, next;   /* boot times of the last probe and of the next step */
+	ticks first, sent;  /* boot times of the first probe of this size, and of the last one */
+	ticks next;         /* boot time of the next step */
 };
 
 void pmtu_begin(struct pmtu *p, ticks interval, ticks now);
@@ -48,7 +49,7 @@ void pmtu_begin(struct pmtu *p, ticks interval, ticks now);
 void pmtu_restart(struct pmtu *p, ticks now);
 /* Something says that large packets do not pass: look again, unless a search is under way. */
 void pmtu_doubt(struct pmtu *p, ticks now);
-/* A packet from this sender.  True if it is a new one (the search has begun again). */
+/* A packet from this sender, each second at least.  True if it is new: the search begins again. */
 bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now);
 /* Time for a probe: its size and id, or 0. */
 uint16_t pmtu_step(struct pmtu *p, ticks now, ticks rtt, uint32_t *id);

@@ -25,6 +25,7 @@
 #include <errno.h>
 
 #include "base/cursor.h"
+#include "proto/signed.h"
 
 #define FORMAT       1
 #define FLAG_REMOVED 1
@@ -141,25 +142,6 @@ static bool record_valid(const struct record *r)
 
 /* ---- bytes ---- */
 
-static void sign(const uint8_t *bytes, size_t len, const uint8_t seed[KEY_SIZE],
-		uint8_t signature[SIGNATURE_SIZE])
-{
-	uint8_t message[sizeof sign_label - 1 + RECORD_MAX];
-
-	memcpy(message, sign_label, sizeof sign_label - 1);
-	memcpy(message + sizeof sign_label - 1, bytes, len);
-	ed25519_sign(seed, message, sizeof sign_label - 1 + len, signature);
-}
-
-static bool signature_fits(const uint8_t *bytes, size_t len, const uint8_t public[KEY_SIZE])
-{
-	uint8_t message[sizeof sign_label - 1 + RECORD_MAX];
-
-	memcpy(message, sign_label, sizeof sign_label - 1);
-	memcpy(message + sizeof sign_label - 1, bytes, len);
-	return ed25519_verify(public, message, sizeof sign_label - 1 + len, bytes + len);
-}
-
 size_t record_write(uint8_t out[RECORD_MAX], const struct record *r,
 		const struct operator_key *op, const uint8_t seal_key[KEY_SIZE])
 {
@@ -187,7 +169,7 @@ size_t record_write(uint8_t out[RECORD_MAX], const struct record *r,
 	if (w.bad)
 		return 0;
 	size_t len = (size_t)(w.at - out);
-	sign(out, len, op->seed, w.at);
+	operator_sign(sign_label, out, len, op->seed, w.at);
 	return len + SIGNATURE_SIZE;
 }
 
@@ -234,7 +216,8 @@ int record_read(struct record *r, const uint8_t *in, size_t len, const struct op
 		return -EINVAL;
 	if (!parse(&found, &sealed, in, len - SIGNATURE_SIZE))
 		return -EINVAL;
-	if (!signature_fits(in, len - SIGNATURE_SIZE, op->sign))
+	const uint8_t *signature = in + len - SIGNATURE_SIZE;
+	if (!operator_signed(sign_label, in, len - SIGNATURE_SIZE, op->sign, signature))
 		return -EBADMSG;
 	if (sealed && !psk_open(&found, sealed, seal_key)) {
 		wipe(&found, sizeof found);
@@ -250,5 +233,13 @@ bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len)
 	if (len < RECORD_FIXED || len > RECORD_MAX || in[0] != FORMAT)
 		return false;
 	*index = load_be32(in + 2);
+	return true;
+}
+
+bool record_peek_version(uint64_t *version, const uint8_t *in, size_t len)
+{
+	if (len < RECORD_FIXED || len > RECORD_MAX || in[0] != FORMAT)
+		return false;
+	*version = load_be64(in + 6);
 	return true;
 }

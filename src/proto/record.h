@@ -30,6 +30,7 @@ enum client_right {
 struct record {
 	uint32_t index;
 	uint64_t version; /* of this record: the higher one wins */
+	bool lent;        /* from a ticket, not from the registry; no part of what is signed */
 	bool removed;     /* tombstone */
 	uint16_t rights;
 	uint16_t port_first, port_count; /* port block on the anycast address */
@@ -62,6 +63,8 @@ int record_read(struct record *r, const uint8_t *in, size_t len, const struct op
 		const uint8_t seal_key[KEY_SIZE]);
 /* The index alone, of a record that need not be ours; false if it cannot be a record. */
 bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len);
+/* Likewise its version. */
+bool record_peek_version(uint64_t *version, const uint8_t *in, size_t len);
 /* 1 to 32 of A-Z a-z 0-9 . _ - */
 bool record_name_valid(const char *name);
 

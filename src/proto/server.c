@@ -191,6 +191,8 @@ enum drop server_open(struct server *s, const struct instant *now, const struct 
 	o->len = 0;
 	if (d->len < HEADER_SIZE)
 		return DROP_SIZE;
+	if (unlikely(atomic_load_explicit(&s->cut_off, memory_order_relaxed)))
+		return DROP_CUT_OFF;
 	if ((d->data[0] & 0xf0) != WIRE_MAGIC)
 		return DROP_TYPE;
 	switch (d->data[0] & 0x0f) {
@@ -200,6 +202,10 @@ enum drop server_open(struct server *s, const struct instant *now, const struct 
 		return open_data(s, now, d, AEAD_CHACHA20_POLY1305, to, out, o);
 	case WIRE_HANDSHAKE_1:
 		return server_handshake(s, now, d, out);
+	case WIRE_TICKET_UP:
+		return server_ticket(s, now, d, AEAD_AES_256_GCM);
+	case WIRE_TICKET_UP_CHACHA:
+		return server_ticket(s, now, d, AEAD_CHACHA20_POLY1305);
 	default:
 		return DROP_TYPE;
 	}
@@ -231,6 +237,8 @@ enum drop server_downstream(struct server *s, const struct instant *now, struct 
 	if (!down->record || time_seconds(now->cluster) >= session_end(down->record->epoch) ||
 			c->removed)
 		return DROP_NO_SESSION;
+	if (unlikely(atomic_load_explicit(&s->cut_off, memory_order_relaxed)))
+		return DROP_CUT_OFF;
 	down->active = active_find(s->active, down->record->sid);
 	if (unlikely(!down->active ||
 			!atomic_load_explicit(&down->active->has_tx, memory_order_acquire))) {

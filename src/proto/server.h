@@ -43,13 +43,14 @@ struct session_record {
 	uint64_t full_t, epoch; /* version: (full T, epoch, number), from the HELLO */
 	uint32_t number;
 	struct endpoint endpoint;
+	uint16_t writer; /* number of the server that took the HELLO */
 	uint8_t kid, aead;
 	uint16_t down_mtu, keepalive;
 	uint8_t group_count, mac_count;
 	uint8_t hold;    /* s until the endpoint may move again: 1, doubling to 30 */
 	uint8_t changes; /* of the record in this second of boot time, after the first */
 	uint32_t second;
-	ticks moved;     /* boot time of the last move */
+	ticks moved;     /* cluster time of the last move */
 	ticks since;     /* cluster time of the session's first HELLO */
 	uint8_t data[];  /* groups, 16 bytes each; then MACs, 6 bytes each */
 };
@@ -91,6 +92,7 @@ struct active {
 	X(TIME_CHALLENGES, "time_challenges", "challenges because of a packet's age")              \
 	X(MOVES, "moves", "endpoints moved")                                                       \
 	X(PROBES, "probes", "path MTU probes sent")                                                \
+	X(TICKETS, "tickets", "client records taken from tickets")                                  \
 	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")
 enum server_event {
 #define X(name, key, text) SERVER_##name,
@@ -104,10 +106,21 @@ const char *server_event_key(enum server_event e);
 typedef void record_changed(void *arg, struct client *client, const struct session_record *old,
 		const struct session_record *now);
 
+/* Called, under the lock, when a HELLO taken here has changed a record: others are to be told. */
+typedef void record_written(void *arg, const struct client *client, const struct session_record *now);
+
+/* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
+typedef void client_lent(void *arg, const struct record *r);
+
 /* What another server needs to have the same lineage: the oldest key that is still held.  Secret. */
 struct lineage_seed {
 	uint64_t generation, id, epoch;
 	uint8_t k[KEY_SIZE];
+	uint64_t outranked; /* epoch since which it does not issue, 0: it may issue */
+};
+/* What may be said of a lineage to anybody. */
+struct lineage_name {
+	uint64_t generation, id, epoch; /* epoch: the present one */
 };
 
 struct server_options {
@@ -122,6 +135,10 @@ struct server_options {
 	struct key_limits limits;
 	record_changed *record_changed;
 	void *record_changed_arg;
+	record_written *record_written; /* NULL: there is nobody to tell */
+	void *record_written_arg;
+	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
+	void *client_lent_arg;
 };
 
 struct cluster_key {
@@ -150,9 +167,14 @@ struct server {
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
 	struct limiter challenges, handshakes, hints;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
-	_Atomic uint64_t hint_second, icmp_second;
+	_Atomic uint64_t hint_second, icmp_second, ticket_second;
+	client_lent *client_lent;
+	void *client_lent_arg;
 	record_changed *record_changed;
 	void *record_changed_arg;
+	record_written *record_written;
+	void *record_written_arg;
+	_Atomic bool cut_off; /* the directory is too old to be believed: nobody is served */
 	pthread_mutex_t lock;
 	struct retired *retired; /* under the lock: to be freed after a grace period */
 	struct active *gone;     /* likewise */
@@ -211,6 +233,26 @@ enum drop server_downstream(struct server *s, const struct instant *now, struct 
 void server_too_big(struct server *s, const struct instant *now, const uint8_t *quoted, size_t len,
 		struct output *out);
 
+/* ---- session records of other servers (server_record.c) ---- */
+
+static inline size_t session_record_size(const struct session_record *r)
+{
+	return sizeof *r + 16u * r->group_count + MAC_ADDR_SIZE * (size_t)r->mac_count;
+}
+/* > 0 if a wins over b: by version, and for twins by the lower server number; 0: the same one. */
+int session_record_order(const struct session_record *a, const struct session_record *b);
+/*
+ * Takes over a record (owned from now on) that another server made.  1: done; 0:
+ * it is ours; -ESTALE: ours is newer; -ENOENT: no such client here; -ETIME: the session is over.
+ */
+int server_apply_record(struct server *s, const struct instant *now, uint32_t index,
+		struct session_record *r);
+/*
+ * Nobody is served from now on, or everybody again: for a server that has been
+ * cut off from the registry for too long to know who has been removed.
+ */
+void server_set_cut_off(struct server *s, bool cut_off);
+
 /* ---- lineages of epoch keys (server_lineage.c) ---- */
 
 /* 1 if it is new here, 0 if it is known or too low to keep; -EINVAL for a far epoch, -ENOMEM. */
@@ -219,6 +261,7 @@ int server_lineage_add(struct server *s, const struct instant *now, const struct
 int server_lineage_begin(struct server *s, const struct instant *now);
 /* All that are held, the issuing one first; the caller wipes them. */
 unsigned server_lineage_seeds(struct server *s, struct lineage_seed seeds[KEYRING_LINEAGES]);
+unsigned server_lineage_names(struct server *s, struct lineage_name names[KEYRING_LINEAGES]);
 
 /* ---- from time to time ---- */
 

@@ -7,6 +7,7 @@
  * its secret.  The cheap tests come first; failure is silence.
  */
 #include "proto/server_internal.h"
+#include "proto/ticket.h"
 
 /* /24 or /56: what one attacker can easily have. */
 static uint64_t prefix_hash(const struct server *s, const struct endpoint *from)
@@ -45,6 +46,8 @@ static void fill_grant(const struct server *s, const struct instant *now, const 
 	g->version = PROTOCOL_VERSION;
 	g->aead = offer->aeads[0]; /* the client's best that we know */
 	g->kid = k->kid;
+	if (s->client_lent)
+		g->ticket_len = (uint16_t)ticket_make(k, g->sid, c, g->ticket);
 }
 
 /* Under load, only those who have shown that they receive at their address cost us a DH. */

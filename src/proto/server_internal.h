@@ -2,14 +2,16 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * Between the server's own files: server.c (packet path), server_handshake.c,
- * server_path.c (control messages: where a client is) and server_state.c
- * (tables, epochs, eviction).
+ * server_path.c (control messages), server_record.c (where a client is) and
+ * server_state.c (tables, epochs, eviction).
  */
 #ifndef PROTO_SERVER_INTERNAL_H
 #define PROTO_SERVER_INTERNAL_H
 
 #include "proto/active.h"
 #include "proto/server.h"
+
+#define PROBE_SIZE_MAX 1500
 
 /* A data packet that has been opened. */
 struct arrival {
@@ -36,6 +38,10 @@ uint64_t server_hash(const struct server *s, const void *p, size_t n);
 enum drop server_handshake(struct server *s, const struct instant *now, const struct datagram *d,
 		struct output *out);
 
+/* a HELLO with a ticket */
+enum drop server_ticket(struct server *s, const struct instant *now, const struct datagram *d,
+		enum aead aead);
+
 /* control message in an accepted packet */
 enum drop server_control(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, struct output *out);
@@ -49,6 +55,15 @@ bool is_time_hello(const uint8_t *plain, size_t len);
 /* an accepted packet from an address that is not the endpoint on record */
 void server_unproven(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, const struct session_record *record, struct output *out);
+/* Under the lock; the cookie was good: takes over what the HELLO says.  DROP_NONE: acknowledge. */
+enum drop server_hello_apply(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, const struct hello *h);
+/* The record says already what this HELLO says. */
+bool server_hello_known(const struct server *s, const struct active *a, const struct arrival *p,
+		const struct hello *h);
+/* (full T, epoch, number): the client alone makes it, so it orders all its packets. */
+bool server_version_newer(uint64_t full_t, uint64_t epoch, uint32_t number,
+		const struct session_record *than);
 /* The epoch keys of an active session, while they live. */
 const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch);
 /* Under the lock: goes forward to the present epoch. */

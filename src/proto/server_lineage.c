@@ -93,6 +93,7 @@ static bool keyring_insert(struct keyring *ring, const struct lineage *l, uint64
 	memmove(&ring->lineage[at + 1], &ring->lineage[at],
 			(ring->count - 1 - at) * sizeof ring->lineage[0]);
 	ring->lineage[at] = *l;
+	ring->lineage[0].outranked = 0;
 	for (unsigned i = at == 0; i < ring->count; i++)
 		if (!ring->lineage[i].outranked && i > 0)
 			ring->lineage[i].outranked = epoch;
@@ -109,8 +110,12 @@ int server_lineage_add(struct server *s, const struct instant *now, const struct
 	/* a seed from far away would cost a walk of hashes, and can only be a mistake */
 	if (seed->epoch > epoch + 1 || seed->epoch + LINEAGE_EPOCHS < epoch)
 		return -EINVAL;
+	/* over here: from a server that will see so at its next step */
+	if (seed->outranked && epoch >= seed->outranked + LINEAGE_EPOCHS)
+		return 0;
 	lineage_birth(&l, seed->generation, seed->id, seed->epoch, seed->k);
 	lineage_step(&l, epoch);
+	l.outranked = seed->outranked;
 	pthread_mutex_lock(&s->lock);
 	ring = keyring_copy(s);
 	changed = ring && keyring_insert(ring, &l, epoch);
@@ -150,8 +155,25 @@ unsigned server_lineage_seeds(struct server *s, struct lineage_seed seeds[KEYRIN
 		const struct epoch_keys *oldest =
 				&l->keys[l->has_previous ? EPOCH_PREVIOUS : EPOCH_CURRENT];
 
-		seeds[i] = (struct lineage_seed){l->generation, l->id, oldest->epoch, {0}};
+		seeds[i] = (struct lineage_seed){.generation = l->generation, .id = l->id,
+				.epoch = oldest->epoch, .outranked = l->outranked};
 		memcpy(seeds[i].k, oldest->k, KEY_SIZE);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return count;
+}
+
+unsigned server_lineage_names(struct server *s, struct lineage_name names[KEYRING_LINEAGES])
+{
+	unsigned count;
+
+	pthread_mutex_lock(&s->lock);
+	count = s->keyring->count;
+	for (unsigned i = 0; i < count; i++) {
+		const struct lineage *l = &s->keyring->lineage[i];
+
+		names[i] = (struct lineage_name){l->generation, l->id,
+				l->keys[EPOCH_CURRENT].epoch};
 	}
 	pthread_mutex_unlock(&s->lock);
 	return count;

@@ -18,10 +18,7 @@
 #define CHALLENGE_WINDOW TICKS_MS(100) /* one a window and session */
 #define SILENT_START     TICKS_MS(100) /* no challenge while the first HELLO may be on its way */
 #define PROBES_A_SECOND  4
-#define PROBE_SIZE_MAX   1500
 #define ICMP_A_SECOND    10 /* believed enough to look into */
-#define HOLD_MAX         30 /* s */
-#define CHANGES_A_SECOND 4
 #define TIME_AGE_MIN     -32
 #define TIME_AGE_MAX     480 /* 1/16 s */
 
@@ -66,17 +63,6 @@ static void challenge(struct server *s, const struct instant *now, const struct 
 	reply(s, now, tx, p->d->from, room.plain, challenge_write(room.plain, &c), out);
 }
 
-/* (full T, epoch, number): the client alone makes it, so it orders all its packets. */
-static bool version_newer(uint64_t full_t, uint64_t epoch, uint32_t number,
-		const struct session_record *than)
-{
-	if (full_t != than->full_t)
-		return full_t > than->full_t;
-	if (epoch != than->epoch)
-		return epoch > than->epoch;
-	return number > than->number;
-}
-
 void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
 		const struct sighting *g, const struct arrival *p, struct output *out)
 {
@@ -103,7 +89,7 @@ void server_unproven(struct server *s, const struct instant *now, struct active 
 			 now->boot < a->first_seen + SILENT_START))
 		return;
 	/* sent before the move that brought the record here, and only now arrived */
-	if (record && !version_newer(p->full_t, a->epoch, p->number, record))
+	if (record && !server_version_newer(p->full_t, a->epoch, p->number, record))
 		return;
 	k = server_epoch_keys(s, a->kid, a->epoch);
 	if (!k || !may_challenge(s, now, a->sid, p))
@@ -123,117 +109,6 @@ static void acknowledge(struct server *s, const struct instant *now, struct acti
 	reply(s, now, &a->tx, &h->address, room.plain, hello_ack_write(room.plain, &ack), out);
 }
 
-/* ---- the session record ---- */
-
-static struct session_record *record_new(const struct server *s, const struct active *a,
-		const struct arrival *p, const struct hello *h)
-{
-	size_t lists = 16u * h->group_count + MAC_ADDR_SIZE * (size_t)h->mac_count;
-	struct session_record *r = calloc(1, sizeof *r + lists);
-
-	if (!r)
-		return NULL;
-	memcpy(r->sid, a->sid, SID_SIZE);
-	r->full_t = p->full_t;
-	r->epoch = a->epoch;
-	r->number = p->number;
-	r->endpoint = h->address;
-	r->kid = a->kid;
-	r->aead = a->aead;
-	r->down_mtu = MAX(MIN(h->down_mtu, PROBE_SIZE_MAX), 1280);
-	r->keepalive = h->keepalive ?
-			MAX(s->keepalive_min, MIN(s->keepalive_max, h->keepalive)) : 0;
-	r->group_count = h->group_count;
-	r->mac_count = h->mac_count;
-	memcpy(r->data, h->groups, 16u * h->group_count);
-	memcpy(r->data + 16u * h->group_count, h->macs, MAC_ADDR_SIZE * (size_t)h->mac_count);
-	return r;
-}
-
-static bool record_same(const struct session_record *a, const struct session_record *b)
-{
-	return !memcmp(a->sid, b->sid, SID_SIZE) && endpoint_equal(&a->endpoint, &b->endpoint) &&
-	       a->kid == b->kid && a->aead == b->aead && a->down_mtu == b->down_mtu &&
-	       a->keepalive == b->keepalive && a->group_count == b->group_count &&
-	       a->mac_count == b->mac_count &&
-	       !memcmp(a->data, b->data, 16u * a->group_count +
-			       MAC_ADDR_SIZE * (size_t)a->mac_count);
-}
-
-/*
- * An endpoint moves once a second, twins of one key ever less often: 2, 4 … 30 s.
- * Other changes come in small numbers too, since each is told to others.
- */
-static bool may_change(const struct instant *now, const struct session_record *old,
-		struct session_record *new)
-{
-	ticks since;
-
-	new->moved = now->boot;
-	new->hold = 1;
-	new->second = (uint32_t)(now->boot / TICKS_PER_SEC);
-	if (!old)
-		return true;
-	if (old->second == new->second)
-		new->changes = (uint8_t)(old->changes + 1);
-	if (new->changes >= CHANGES_A_SECOND)
-		return false;
-	if (endpoint_equal(&old->endpoint, &new->endpoint)) {
-		new->moved = old->moved;
-		new->hold = old->hold;
-		return true;
-	}
-	since = now->boot > old->moved ? now->boot - old->moved : 0;
-	if (since < TICKS_S(old->hold))
-		return false;
-	if (since < TICKS_S(2 * (ticks)old->hold))
-		new->hold = (uint8_t)MIN(2 * old->hold, HOLD_MAX);
-	return true;
-}
-
-static void record_replace(struct server *s, struct client *c, struct session_record *old,
-		struct session_record *new)
-{
-	s->record_changed(s->record_changed_arg, c, old, new);
-	atomic_store_explicit(&c->session, new, memory_order_release);
-	s->record_count += !old;
-	if (old)
-		server_retire(s, old, NULL);
-}
-
-/* The cookie was good: takes over what the HELLO says.  DROP_NONE: acknowledge. */
-static enum drop hello_apply(struct server *s, const struct instant *now, struct active *a,
-		const struct arrival *p, const struct hello *h)
-{
-	struct client *c = a->client;
-	struct session_record *old = c->session, *new = record_new(s, a, p, h);
-
-	if (!new)
-		return DROP_SLOTS;
-	if (old && record_same(old, new)) {
-		free(new);
-		return DROP_NONE;
-	}
-	if (old && !version_newer(new->full_t, new->epoch, new->number, old)) {
-		free(new);
-		return DROP_STALE; /* no acknowledgement of what is not done: it says it again */
-	}
-	if (!may_change(now, old, new)) {
-		free(new);
-		return DROP_MOVE_RATE;
-	}
-	if (!old || memcmp(old->sid, new->sid, SID_SIZE) != 0) {
-		new->since = now->cluster;
-		server_event(s, SERVER_SESSIONS);
-	} else {
-		new->since = old->since;
-	}
-	if (old && !endpoint_equal(&old->endpoint, &new->endpoint))
-		server_event(s, SERVER_MOVES);
-	record_replace(s, c, old, new);
-	return DROP_NONE;
-}
-
 static enum drop server_hello(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, const struct hello *h, struct output *out)
 {
@@ -244,6 +119,10 @@ static enum drop server_hello(struct server *s, const struct instant *now, struc
 	case 0:
 		break;
 	case -ETIME:
+		if (server_hello_known(s, a, p, h)) { /* where a round trip is long: a repeat */
+			acknowledge(s, now, a, h, out);
+			return DROP_NONE;
+		}
 		if (may_challenge(s, now, a->sid, p)) {
 			server_need_tx(s, now, a);
 			challenge(s, now, k, a->sid, h->kind, &a->tx, p, out);
@@ -253,7 +132,7 @@ static enum drop server_hello(struct server *s, const struct instant *now, struc
 		return DROP_COOKIE;
 	}
 	pthread_mutex_lock(&s->lock);
-	why = hello_apply(s, now, a, p, h);
+	why = server_hello_apply(s, now, a, p, h);
 	pthread_mutex_unlock(&s->lock);
 	if (why == DROP_NONE)
 		acknowledge(s, now, a, h, out);

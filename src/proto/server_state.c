@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <urcu-qsbr.h>
 
-#define ACTIVE_IDLE     TICKS_S(5) /* keys and bitmap go this long after the last packet */
+/*
+ * Keys and bitmap go this long after the last packet.  A packet may have been
+ * accepted 4 s before its time (off = -2 s), and is young until 2 s after it: it
+ * must not find the bitmap gone by then.
+ */
+#define ACTIVE_IDLE     TICKS_S(7)
 #define RECORDS_A_SWEEP 65536
 
 struct retired {
@@ -114,6 +119,8 @@ static void unlink_sibling(struct active *a)
 /* Under the lock: readers may still hold it, so its place is given back by the next tick. */
 static void deactivate(struct server *s, struct active *a)
 {
+	if (a->has_tx) /* a later sending state of this session takes later numbers */
+		s->tx_last = MAX(s->tx_last, tx_passed_at(&a->tx, a->epoch));
 	active_unlink(s->active, a);
 	unlink_sibling(a);
 	server_event(s, SERVER_EVICTIONS);
@@ -174,12 +181,6 @@ bool server_tx_once(struct server *s, const struct instant *now, const struct si
 	return possible;
 }
 
-static void forget(struct server *s, const struct instant *now, struct active *a)
-{
-	s->tx_last = MAX(s->tx_last, now->cluster); /* what comes after it takes later numbers */
-	deactivate(s, a);
-}
-
 /*
  * One client may not fill the table with sessions of its own.  One that is in
  * use does not give way: with its bitmap forgotten, packets that are still young
@@ -197,7 +198,7 @@ static bool room_for_sibling(struct server *s, const struct instant *now, struct
 		return true;
 	if (!active_idle(least, now))
 		return false;
-	forget(s, now, least);
+	deactivate(s, least);
 	return true;
 }
 
@@ -247,7 +248,7 @@ static void each_active(struct server *s, const struct instant *now,
 static void evict_idle(struct server *s, const struct instant *now, struct active *a)
 {
 	if (active_idle(a, now))
-		forget(s, now, a);
+		deactivate(s, a);
 }
 
 /* After a reload: a session goes on under its client's new object, or ends with the client. */
@@ -330,8 +331,12 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	s->keepalive_min = o->keepalive_min;
 	s->keepalive_max = o->keepalive_max;
 	s->limits = o->limits;
+	s->client_lent = o->client_lent;
+	s->client_lent_arg = o->client_lent_arg;
 	s->record_changed = o->record_changed;
 	s->record_changed_arg = o->record_changed_arg;
+	s->record_written = o->record_written;
+	s->record_written_arg = o->record_written_arg;
 	random_bytes(s->hash_key, sizeof s->hash_key);
 	pthread_mutex_init(&s->lock, NULL);
 	if (o->start && server_lineage_add(s, now, o->start) < 0) {
@@ -399,6 +404,11 @@ void server_set_directory(struct server *s, struct directory *d)
 	server_retire(s, old, directory_destroy);
 	pthread_mutex_unlock(&s->lock);
 	reap(s);
+}
+
+void server_set_cut_off(struct server *s, bool cut_off)
+{
+	atomic_store_explicit(&s->cut_off, cut_off, memory_order_relaxed);
 }
 
 void server_tick(struct server *s, const struct instant *now)

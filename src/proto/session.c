@@ -79,6 +79,12 @@ bool tx_forgettable(const struct tx_key *tx, ticks now, uint64_t epoch)
 	       atomic_load_explicit(&tx->next, memory_order_relaxed);
 }
 
+ticks tx_passed_at(const struct tx_key *tx, uint64_t epoch)
+{
+	return TICKS_S(epoch * EPOCH_SECONDS) +
+	       TX_NUMBER_TICKS * atomic_load_explicit(&tx->next, memory_order_relaxed);
+}
+
 bool tx_worn(const struct tx_key *tx, const struct key_limits *limits)
 {
 	uint64_t next = atomic_load_explicit(&tx->next, memory_order_relaxed);

@@ -55,6 +55,8 @@ void tx_key_down(struct tx_key *tx, const uint8_t s[KEY_SIZE], enum aead aead, u
 		uint64_t epoch);
 /* True once the number line has passed what was used: the state may be forgotten. */
 bool tx_forgettable(const struct tx_key *tx, ticks now, uint64_t epoch);
+/* The cluster time at which the line is where this state is now. */
+ticks tx_passed_at(const struct tx_key *tx, uint64_t epoch);
 bool tx_worn(const struct tx_key *tx, const struct key_limits *limits);
 
 /*

@@ -224,7 +224,8 @@ static bool recently_sent(const struct uplink *u, const struct header *h)
  * in the newest session (64 bits of session id that an outsider does not see),
  * acted upon once a second, and never costs us the session.
  */
-static enum drop open_hint(struct uplink *u, const struct instant *now, const struct datagram *d)
+static enum drop open_hint(struct uplink *u, const struct instant *now, const struct datagram *d,
+		struct output *out)
 {
 	struct header h;
 
@@ -237,7 +238,10 @@ static enum drop open_hint(struct uplink *u, const struct instant *now, const st
 		return DROP_RATE;
 	u->last_hint = now->boot;
 	u->events[UPLINK_EV_HINTS]++;
-	handshake_want(u, now);
+	if (d->data[2] == HINT_INDEX && u->newest->ticket_len && u->hello.known)
+		hello_with_ticket(u, now, out);
+	else
+		handshake_want(u, now);
 	return DROP_NONE;
 }
 
@@ -258,7 +262,7 @@ enum drop uplink_open(struct uplink *u, const struct instant *now, const struct 
 	case WIRE_RETRY:
 		return handshake_retry(u, now, d, out);
 	case WIRE_HINT:
-		return open_hint(u, now, d);
+		return open_hint(u, now, d, out);
 	default:
 		return DROP_TYPE;
 	}

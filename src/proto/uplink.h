@@ -51,6 +51,8 @@ struct uplink_session {
 	ticks born;  /* boot time */
 	uint8_t s[KEY_SIZE];
 	struct tx_key tx;
+	uint16_t ticket_len;
+	uint8_t ticket[TICKET_MAX];
 	unsigned sender_count;
 	struct uplink_sender *sender[UPLINK_SENDERS];
 };
@@ -69,6 +71,7 @@ struct uplink_handshake {
 
 struct uplink_hello {
 	bool pending, known; /* known: there is a cookie */
+	bool changed; /* what it says, since it was first sent with this cookie */
 	uint8_t kind;
 	struct endpoint address;
 	uint8_t cookie[COOKIE_SIZE];
@@ -83,6 +86,7 @@ struct uplink_hello {
 	X(RETRIES, "retries", "retry tokens received")                                             \
 	X(HELLOS, "hellos", "HELLOs sent")                                                         \
 	X(CHALLENGES, "challenges", "challenges received")                                         \
+	X(TICKETS, "tickets", "tickets shown")                                                     \
 	X(HINTS, "hints", "hints believed")                                                        \
 	X(KEEPALIVES, "keepalives", "keep-alives sent")                                            \
 	X(PROBES, "probes", "path MTU probes sent or asked for")

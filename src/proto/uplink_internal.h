@@ -38,6 +38,8 @@ void hello_begin(struct uplink *u, const struct instant *now, uint8_t kind,
 		struct output *out);
 /* What the cluster should know has changed: say it with the cookie we have. */
 void hello_again(struct uplink *u, const struct instant *now, struct output *out);
+/* A server does not know this client: show it the session's ticket, and then say HELLO again. */
+void hello_with_ticket(struct uplink *u, const struct instant *now, struct output *out);
 void hello_step(struct uplink *u, const struct instant *now, struct output *out);
 void probe_step(struct uplink *u, const struct instant *now, struct output *out);
 

@@ -8,12 +8,23 @@
 
 #define CLOCK_NOISE TICKS_MS(250)
 #define PROBE_ROOM  1600
+/* Before a session's end: servers accept it from one epoch ahead of its own on. */
+#define SESSION_MAX TICKS_S(3 * EPOCH_SECONDS)
 
 /* ---- HELLO ---- */
 
-static void hello_send(struct uplink *u, const struct instant *now, struct output *out)
+/* 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 % */
+static ticks hello_interval(struct uplink *u)
 {
-	uint8_t room[HEADER_SIZE + HELLO_MAX + UPSTREAM_MIN + TAG_SIZE];
+	unsigned n = u->hello.tries;
+
+	if (n <= 3)
+		return TICKS_MS(200u << (n - 1));
+	return uplink_jitter(u, TICKS_S(2u << MIN(n - 4, 3)));
+}
+
+static size_t hello_compose(struct uplink *u, const struct instant *now, uint8_t plain[HELLO_MAX])
+{
 	struct hello h = {
 		.kind = u->hello.kind,
 		.address = u->hello.address,
@@ -28,17 +39,48 @@ static void hello_send(struct uplink *u, const struct instant *now, struct outpu
 	memcpy(h.macs, u->macs, sizeof h.macs);
 	u->told_down = h.down_mtu;
 	u->events[UPLINK_EV_HELLOS]++;
-	uplink_send(u, now, room + HEADER_SIZE, hello_write(room + HEADER_SIZE, &h), out);
+	return hello_write(plain, &h);
 }
 
-/* 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 % */
-static ticks hello_interval(struct uplink *u)
+static void hello_send(struct uplink *u, const struct instant *now, struct output *out)
 {
-	unsigned n = u->hello.tries;
+	uint8_t room[HEADER_SIZE + HELLO_MAX + UPSTREAM_MIN + TAG_SIZE];
 
-	if (n <= 3)
-		return TICKS_MS(200u << (n - 1));
-	return uplink_jitter(u, TICKS_S(2u << MIN(n - 4, 3)));
+	uplink_send(u, now, room + HEADER_SIZE, hello_compose(u, now, room + HEADER_SIZE), out);
+}
+
+/* header | n u16 | ticket n | ciphertext | tag: all before the ciphertext is associated data. */
+static void send_ticket(struct uplink *u, const struct instant *now, struct output *out)
+{
+	struct uplink_session *s = u->newest;
+	uint8_t packet[HEADER_SIZE + 2 + TICKET_MAX + HELLO_MAX + TAG_SIZE];
+	uint8_t plain[HELLO_MAX], nonce[NONCE_SIZE];
+	struct header h = s->tx.header;
+	size_t ad_len = HEADER_SIZE + 2 + s->ticket_len, len = hello_compose(u, now, plain);
+	struct tx_run run = {0};
+
+	if (!tx_number(&run, &s->tx, 1, &u->o.limits, &h.number))
+		return;
+	h.type = s->aead == AEAD_AES_256_GCM ? WIRE_TICKET_UP : WIRE_TICKET_UP_CHACHA;
+	h.t = uplink_time(u, now);
+	header_store(packet, &h);
+	store_be16(packet + HEADER_SIZE, s->ticket_len);
+	memcpy(packet + HEADER_SIZE + 2, s->ticket, s->ticket_len);
+	packet_nonce(nonce, s->tx.iv, h.t, h.number);
+	aead_seal(&s->tx.key, nonce, packet, ad_len, plain, len, packet + ad_len);
+	tx_count(&s->tx, len, 1);
+	u->events[UPLINK_EV_TICKETS]++;
+	u->last_sent = now->boot;
+	out->send(out, uplink_server(u), packet, ad_len + len + TAG_SIZE);
+}
+
+void hello_with_ticket(struct uplink *u, const struct instant *now, struct output *out)
+{
+	send_ticket(u, now, out);
+	u->hello.changed = false;
+	u->hello.pending = true;
+	u->hello.tries = 1; /* the ticket was the first; by the next the server has read it */
+	u->hello.next = now->boot + hello_interval(u);
 }
 
 static void hello_now(struct uplink *u, const struct instant *now, struct output *out)
@@ -57,6 +99,7 @@ void hello_begin(struct uplink *u, const struct instant *now, uint8_t kind,
 	u->hello.address = *address;
 	memcpy(u->hello.cookie, cookie, COOKIE_SIZE);
 	u->hello.tries = 0;
+	u->hello.changed = false;
 	hello_now(u, now, out);
 }
 
@@ -64,6 +107,7 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 {
 	if (!u->newest || !u->hello.known)
 		return;
+	u->hello.changed = u->hello.pending; /* an acknowledgement may be for what was said before */
 	u->hello.pending = true; /* the kind stays: the cookie was made for it */
 	u->hello.tries = 0;
 	hello_now(u, now, out);
@@ -124,7 +168,8 @@ static enum drop take_challenge(struct uplink *u, const struct instant *now,
 {
 	struct challenge c;
 
-	if (!challenge_read(&c, plain, len) || c.kind > KIND_TIME)
+	if (!challenge_read(&c, plain, len) || c.time >= s->end ||
+			s->end - c.time > SESSION_MAX)
 		return DROP_MALFORMED;
 	u->events[UPLINK_EV_CHALLENGES]++;
 	if (s != u->newest) { /* there we are known already, or will be: show it where it counts */
@@ -137,8 +182,8 @@ static enum drop take_challenge(struct uplink *u, const struct instant *now,
 	return DROP_NONE;
 }
 
-static enum drop take_hello_ack(struct uplink *u, struct uplink_session *s, const uint8_t *plain,
-		size_t len)
+static enum drop take_hello_ack(struct uplink *u, const struct instant *now,
+		struct uplink_session *s, const uint8_t *plain, size_t len, struct output *out)
 {
 	struct hello_ack ack;
 
@@ -147,8 +192,12 @@ static enum drop take_hello_ack(struct uplink *u, struct uplink_session *s, cons
 	if (s != u->newest || !u->hello.pending || ack.kind != u->hello.kind ||
 			memcmp(ack.cookie, u->hello.cookie, COOKIE_SIZE) != 0)
 		return DROP_STALE;
-	u->hello.pending = false;
 	s->confirmed = true;
+	u->hello.pending = u->hello.changed;
+	if (u->hello.changed) {
+		u->hello.changed = false;
+		hello_now(u, now, out);
+	}
 	return DROP_NONE;
 }
 
@@ -216,7 +265,7 @@ enum drop uplink_control(struct uplink *u, const struct instant *now, struct upl
 	case CONTROL_CHALLENGE:
 		return take_challenge(u, now, s, plain, len, out);
 	case CONTROL_HELLO_ACK:
-		return take_hello_ack(u, s, plain, len);
+		return take_hello_ack(u, now, s, plain, len, out);
 	case CONTROL_PROBE:
 		return take_probe(u, now, d, plain, len);
 	case CONTROL_PROBE_ACK:

@@ -12,7 +12,10 @@
 static int udp_xport_open(struct worker *w, const struct endpoint local[FAMILY_COUNT],
 		const bool present[FAMILY_COUNT], char *error, size_t error_size)
 {
-	struct udp_options options = {.reuse_port = w->path->worker_count > 1};
+	struct udp_options options = {
+		.reuse_port = w->path->worker_count > 1,
+		.free_bind = w->path->free_bind,
+	};
 
 	for (int f = 0; f < FAMILY_COUNT; f++) {
 		if (!present[f])

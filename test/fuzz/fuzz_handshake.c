@@ -184,6 +184,8 @@ static void check_payload2(struct reader *script)
 	MUST(grant.version == PROTOCOL_VERSION && grant.aead < AEAD_COUNT);
 	MUST(grant.kid == packet[1] && grant.ticket_len <= TICKET_MAX);
 	MUST(grant.end % EPOCH_SECONDS == EPOCH_SECONDS - 5 && grant.end > EPOCH_SECONDS);
+	MUST(time_seconds(grant.time) < grant.end &&
+			time_seconds(grant.time) + 2 * EPOCH_SECONDS >= grant.end);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,8 +3,8 @@
 /*
  * The server's core against whatever comes.  The script sends datagrams, raw or
  * sealed under a real session (so that malformed plaintexts get past the tag),
- * from addresses that it chooses; it steps the clock, replays, hands out
- * handshakes and takes a client away.  It never has a cookie but those that the
+ * from addresses that it chooses; it steps the clock, replays, sends handshakes
+ * and tickets, and takes a client away.  It never has a cookie but those that the
  * server sent.  After each step:
  *
  *   - nothing that was changed is accepted, nothing is accepted twice;
@@ -13,24 +13,28 @@
  *     it answers and is no larger; or a HELLO_ACK goes to a cookie's address;
  *   - no number is used twice under one key;
  *   - a record's endpoint is an address that a cookie of its session was sent to;
- *   - exactly the clients with a record are members of the groups in it.
+ *   - exactly the clients with a record are members of the groups in it;
+ *   - a record is only lent by a ticket that was not changed, of a client not known.
  */
 #include <urcu-qsbr.h>
 
 #include "fuzz.h"
 #include "mode/members.h"
 #include "proto/server.h"
+#include "proto/ticket.h"
 
 #define CLIENTS   2
 #define ADDRESSES 4
 #define EPOCHS    3
 #define FIXED     (EPOCHS * (CLIENTS + 1)) /* sessions: each client's, one a stranger's */
-#define SESSIONS  (FIXED + CLIENTS)        /* and one a client from handshakes */
+#define GRANTED   6                        /* and so many from handshakes */
+#define SESSIONS  (FIXED + GRANTED)
+#define STRANGER  99                       /* its index */
 #define COOKIES   8
 #define PACKETS   1024
 #define KEPT      (SCRIPT_STEPS + 1)
 
-enum step { RAW, SEALED, HELLO, CLOCK, REPLAY, HANDSHAKE, RELOAD, DOWNSTREAM, STEP_COUNT };
+enum step { RAW, SEALED, HELLO, CLOCK, REPLAY, HANDSHAKE, RELOAD, DOWNSTREAM, TICKET, STEP_COUNT };
 enum sealed_flag { CHACHA = 1, SAME_NUMBER = 2, SPOILT = 4, IN_PLACE = 8 };
 enum hello_flag { HELLO_CHACHA = 1, HELLO_OTHER_KIND = 2, HELLO_SPOILT = 4, HELLO_ELSEWHERE = 8,
 		HELLO_OTHER_SESSION = 16 };
@@ -46,7 +50,7 @@ struct session {
 
 struct cookie {
 	unsigned session;
-	uint8_t kind, bytes[COOKIE_SIZE];
+	uint8_t sid[SID_SIZE], kind, bytes[COOKIE_SIZE];
 	struct endpoint address;
 };
 
@@ -72,6 +76,8 @@ static struct key_pair cluster, client_pair[CLIENTS];
 static uint8_t psk[KEY_SIZE], ss[CLIENTS][KEY_SIZE], mac_key[KEY_SIZE];
 static struct lineage_seed lineage = {.generation = 1, .id = 1, .epoch = FUZZ_EPOCH};
 static struct session fixed[FIXED];
+static struct epoch_keys keys[EPOCHS];
+static struct client *stranger;
 static struct endpoint address[ADDRESSES];
 
 /* Of one script. */
@@ -84,7 +90,7 @@ static struct fuzz {
 	uint64_t version; /* of client records */
 	struct session session[SESSIONS];
 	struct initiator initiator;
-	unsigned initiator_client;
+	unsigned initiator_client, granted;
 	uint8_t token[TOKEN_SIZE];
 	unsigned cookie_next, used_count, kept_count;
 	struct cookie cookie[COOKIES], all_cookies[PACKETS];
@@ -94,6 +100,7 @@ static struct fuzz {
 	/* the datagram under way */
 	const struct datagram *in;
 	size_t answered; /* bytes to an address not on record */
+	unsigned lent;
 } f;
 
 /* ---- what the server sends ---- */
@@ -118,6 +125,7 @@ static void remember_cookie(unsigned session, uint8_t kind, const struct endpoin
 {
 	struct cookie c = {.session = session, .kind = kind, .address = *to};
 
+	memcpy(c.sid, f.session[session].sid, SID_SIZE);
 	memcpy(c.bytes, bytes, COOKIE_SIZE);
 	f.cookie[f.cookie_next++ % COOKIES] = c;
 	if (f.all_cookie_count < PACKETS)
@@ -128,7 +136,7 @@ static bool had_cookie(const uint8_t sid[SID_SIZE], const struct endpoint *where
 {
 	for (unsigned i = 0; i < f.all_cookie_count; i++)
 		if (endpoint_equal(&f.all_cookies[i].address, where) &&
-				!memcmp(f.session[f.all_cookies[i].session].sid, sid, SID_SIZE))
+				!memcmp(f.all_cookies[i].sid, sid, SID_SIZE))
 			return true;
 	return false;
 }
@@ -157,7 +165,8 @@ static unsigned open_down(const uint8_t *packet, size_t len, uint8_t *plain)
 		const struct session *s = &f.session[i];
 
 		if (s->known && s->kid == h.kid &&
-				!memcmp(s->sid + SENDER_SIZE, h.to + SENDER_SIZE, SID_SIZE - SENDER_SIZE) &&
+				!memcmp(s->sid + SENDER_SIZE, h.to + SENDER_SIZE,
+						SID_SIZE - SENDER_SIZE) &&
 				rx_open(&s->down[h.type / 2], packet, len, plain)) {
 			use_number(i, h.type / 2, packet);
 			return i;
@@ -196,16 +205,17 @@ static void session_keys(struct session *s, const uint8_t secret[KEY_SIZE], uint
 
 static void sent_message2(const struct endpoint *to, const uint8_t *packet, size_t len)
 {
-	struct session *s = &f.session[FIXED + f.initiator_client];
+	struct session *s = &f.session[FIXED + f.granted];
 	struct grant g;
 
-	if (initiator_finish(&f.initiator, &client_pair[f.initiator_client], packet, len, &g) != 0)
+	if (f.granted == GRANTED || initiator_finish(&f.initiator,
+			&client_pair[f.initiator_client], packet, len, &g) != 0)
 		return; /* an answer to a copy of an earlier message 1 */
 	MUST(endpoint_equal(&g.address, to));
 	*s = (struct session){.client = f.initiator_client, .kid = g.kid};
 	memcpy(s->sid, g.sid, SID_SIZE);
 	session_keys(s, g.s, (g.end + 5) / EPOCH_SECONDS - 2);
-	remember_cookie(FIXED + f.initiator_client, KIND_PATH, to, g.cookie);
+	remember_cookie(FIXED + f.granted++, KIND_PATH, to, g.cookie);
 }
 
 static void sent(struct output *out, const struct endpoint *to, const uint8_t *packet, size_t len)
@@ -444,6 +454,45 @@ static void step_handshake(struct reader *script)
 	MUST(arrive(k, from, false) != DROP_NONE || !(what & 0x60));
 }
 
+static void lent(void *arg, const struct record *r)
+{
+	(void)arg;
+	MUST(r->index == STRANGER && !strcmp(r->name, "x"));
+	f.lent++;
+}
+
+static void step_ticket(struct reader *script)
+{
+	unsigned which = read_u8(script) % FIXED;
+	uint8_t flags = read_u8(script), spoil = read_u8(script), nonce[NONCE_SIZE];
+	const struct endpoint *from = &address[read_u8(script) % ADDRESSES];
+	uint8_t packet[HEADER_SIZE + 2 + TICKET_MAX + HELLO_FIXED + TAG_SIZE];
+	uint8_t plain[HELLO_FIXED] = {0};
+	struct session *s = &f.session[which];
+	const struct tx_key *tx = &s->up[flags & CHACHA];
+	struct header h = tx->header;
+	size_t n = ticket_make(&keys[which / (CLIENTS + 1)], s->sid, stranger,
+			packet + HEADER_SIZE + 2), ad_len = HEADER_SIZE + 2 + n;
+	unsigned before = f.lent;
+	struct copy *k;
+	enum drop why;
+
+	h.type = flags & CHACHA ? WIRE_TICKET_UP_CHACHA : WIRE_TICKET_UP;
+	h.number = ++s->number;
+	header_store(packet, &h);
+	store_be16(packet + HEADER_SIZE, (uint16_t)n);
+	packet_nonce(nonce, tx->iv, h.t, h.number);
+	aead_seal(&tx->key, nonce, packet, ad_len, plain, sizeof plain, packet + ad_len);
+	k = keep(packet, ad_len + sizeof plain + TAG_SIZE);
+	k->spoilt = flags & SPOILT;
+	if (k->spoilt)
+		k->data[1 + spoil % (k->len - 1)] ^= 0x10;
+	why = arrive(k, from, false);
+	MUST(f.lent - before == (why == DROP_NONE));
+	MUST(why != DROP_NONE || s->client == CLIENTS);
+	MUST(why != DROP_TAG || k->spoilt);
+}
+
 static void step_downstream(struct reader *script)
 {
 	uint8_t plain[64] = {0x60}, packet[sizeof plain + PACKET_OVERHEAD];
@@ -520,7 +569,8 @@ static void check_state(void)
 		MUST(times_in(members_all(f.members), c) == !!r);
 		if (!r)
 			continue;
-		MUST(had_cookie(r->sid, &r->endpoint) && r->down_mtu >= 1280 && r->aead < AEAD_COUNT);
+		MUST(had_cookie(r->sid, &r->endpoint));
+		MUST(r->down_mtu >= 1280 && r->down_mtu <= 1500 && r->aead < AEAD_COUNT);
 		all++;
 		for (unsigned g = 0; g < ARRAY_SIZE(in_group); g++) {
 			uint8_t group[16];
@@ -550,7 +600,7 @@ static void begin(void)
 		.handshake_rate = 2, .handshake_prefix_rate = 3, .keepalive_min = 10,
 		.keepalive_max = 100, .cluster_key_count = 1, .start = &lineage,
 		.limits = key_limits, .record_changed = members_record_changed,
-		.record_changed_arg = &f.owner,
+		.record_changed_arg = &f.owner, .client_lent = lent,
 	};
 
 	f = (struct fuzz){.output.send = sent, .version = 2};
@@ -563,8 +613,8 @@ static void begin(void)
 	memcpy(o.cluster_secrets[0], cluster.secret, KEY_SIZE);
 	MUST(server_init(&f.server, &o, &f.now) == 0);
 	server_set_directory(&f.server, make_directory(CLIENTS));
-	f.now.cluster += TICKS_S(1); /* nothing is from before the start */
-	f.now.boot += TICKS_S(1);
+	f.now.cluster += TICKS_S(40); /* nothing is from before the start */
+	f.now.boot += TICKS_S(40);
 }
 
 static void end(void)
@@ -592,10 +642,11 @@ static void make_sessions(void)
 		if (i && i % (CLIENTS + 1) == 0)
 			lineage_step(&l, FUZZ_EPOCH + i / (CLIENTS + 1));
 		k = &l.keys[EPOCH_CURRENT];
+		keys[i / (CLIENTS + 1)] = *k;
 		s->client = i % (CLIENTS + 1);
 		s->kid = k->kid;
 		fuzz_key(h, (uint8_t)i);
-		sid_make(k, h, s->client == CLIENTS ? 99 : s->client + 1, s->sid);
+		sid_make(k, h, s->client == CLIENTS ? STRANGER : s->client + 1, s->sid);
 		session_secret(k, s->sid, s->client == CLIENTS ? nobody :
 				client_pair[s->client].public, secret);
 		session_keys(s, secret, k->epoch);
@@ -626,6 +677,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		address[i].port = (uint16_t)(1000 + i);
 	}
 	make_sessions();
+	stranger = calloc(1, sizeof *stranger + 1);
+	MUST(stranger);
+	stranger->index = STRANGER;
+	stranger->name_len = 1;
+	stranger->data[0] = 'x';
 	return 0;
 }
 
@@ -635,6 +691,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		[RAW] = step_raw, [SEALED] = step_sealed, [HELLO] = step_hello,
 		[CLOCK] = step_clock, [REPLAY] = step_replay, [HANDSHAKE] = step_handshake,
 		[RELOAD] = step_reload, [DOWNSTREAM] = step_downstream,
+		[TICKET] = step_ticket,
 	};
 	struct reader script = reader_over(data, size);
 

@@ -31,6 +31,8 @@ enum answer_flag { SPOILT_ANSWER = 1, SAME_SID = 2, SAME_LOW = 4, OTHER_END = 8,
 struct session {
 	bool known;
 	uint8_t sid[SID_SIZE], kid, s[KEY_SIZE];
+	uint8_t ticket[TICKET_MAX];
+	uint16_t ticket_len;
 	uint64_t epoch;
 	struct rx_key up[AEAD_COUNT];
 	uint32_t number;   /* the last one sealed */
@@ -112,21 +114,45 @@ static void check_control(const uint8_t *plain, size_t len)
 	}
 }
 
+/* As every packet up has it: of a session, padded, later than the last one. */
+static struct session *check_header(const uint8_t *packet, size_t len, struct header *h)
+{
+	struct session *s = session_of(packet);
+
+	header_load(h, packet);
+	MUST(len >= UPSTREAM_MIN && len <= PMTU_FIRST);
+	MUST(h->number >= s->last && f.uplink.last_t >= s->last_t &&
+			h->t == (uint16_t)f.uplink.last_t);
+	s->last = (uint64_t)h->number + 1;
+	s->last_t = f.uplink.last_t;
+	memcpy(f.last_packet, packet, HEADER_SIZE);
+	return s;
+}
+
 static void sent_up(const uint8_t *packet, size_t len)
 {
 	uint8_t plain[PMTU_FIRST];
-	struct session *s = session_of(packet);
 	struct header h;
+	struct session *s = check_header(packet, len, &h);
 
-	header_load(&h, packet);
-	MUST(len >= UPSTREAM_MIN && len <= sizeof plain);
 	MUST(rx_open(&s->up[h.type / 2], packet, len, plain));
-	MUST(h.number >= s->last && f.uplink.last_t >= s->last_t &&
-			h.t == (uint16_t)f.uplink.last_t);
-	s->last = (uint64_t)h.number + 1;
-	s->last_t = f.uplink.last_t;
-	memcpy(f.last_packet, packet, HEADER_SIZE);
 	check_control(plain, len - PACKET_OVERHEAD);
+}
+
+static void sent_ticket(const uint8_t *packet, size_t len)
+{
+	uint8_t plain[PMTU_FIRST], nonce[NONCE_SIZE];
+	struct header h;
+	struct session *s = check_header(packet, len, &h);
+	const struct rx_key *rx = &s->up[h.type == WIRE_TICKET_UP_CHACHA];
+	size_t ad_len = HEADER_SIZE + 2 + s->ticket_len;
+	struct hello hello;
+
+	MUST(s->ticket_len && load_be16(packet + HEADER_SIZE) == s->ticket_len && len > ad_len);
+	MUST(!memcmp(packet + HEADER_SIZE + 2, s->ticket, s->ticket_len));
+	packet_nonce(nonce, rx->iv, h.t, h.number);
+	MUST(aead_open(&rx->key, nonce, packet, ad_len, packet + ad_len, len - ad_len, plain));
+	MUST(hello_read(&hello, plain, len - ad_len - TAG_SIZE));
 }
 
 static void sent(struct output *out, const struct endpoint *to, const uint8_t *packet, size_t len)
@@ -138,6 +164,10 @@ static void sent(struct output *out, const struct endpoint *to, const uint8_t *p
 	case WIRE_MAGIC | WIRE_DATA_UP:
 	case WIRE_MAGIC | WIRE_DATA_UP_CHACHA:
 		sent_up(packet, len);
+		break;
+	case WIRE_MAGIC | WIRE_TICKET_UP:
+	case WIRE_MAGIC | WIRE_TICKET_UP_CHACHA:
+		sent_ticket(packet, len);
 		break;
 	case WIRE_MAGIC | WIRE_HANDSHAKE_1:
 		sent_message1(packet, len);
@@ -277,8 +307,8 @@ static void step_sealed(struct reader *script)
 			s->sid, sender, 0, s->epoch);
 	packet = malloc(len + PACKET_OVERHEAD);
 	MUST(packet);
-	len = tx_seal(&tx, (uint16_t)(time_16th(f.cluster_time) - (uint64_t)(int64_t)age), s->number,
-			plain, len, packet);
+	len = tx_seal(&tx, (uint16_t)(time_16th(f.cluster_time) - (uint64_t)(int64_t)age),
+			s->number, plain, len, packet);
 	if (flags & SPOILT) {
 		packet[1 + spoil % (len - 1)] ^= 0x10;
 		arrive_forged(packet, len, flags & IN_PLACE);
@@ -298,6 +328,8 @@ static struct session *new_session(const struct grant *g)
 	*s = (struct session){.known = true, .kid = g->kid};
 	memcpy(s->sid, g->sid, SID_SIZE);
 	memcpy(s->s, g->s, KEY_SIZE);
+	memcpy(s->ticket, g->ticket, g->ticket_len);
+	s->ticket_len = g->ticket_len;
 	for (unsigned a = 0; a < AEAD_COUNT; a++)
 		rx_key_up(&s->up[a], s->s, a);
 	return s;
@@ -472,7 +504,8 @@ static void check_state(void)
 
 	MUST(!u->newest || u->newest->live);
 	MUST(u->server < u->o.server_count && u->handshake.present < UPLINK_ATTEMPTS);
-	MUST(plain >= PMTU_BASE - 48 - PACKET_OVERHEAD && plain <= PMTU_FIRST - 28 - PACKET_OVERHEAD);
+	MUST(plain >= PMTU_BASE - 48 - PACKET_OVERHEAD);
+	MUST(plain <= PMTU_FIRST - 28 - PACKET_OVERHEAD);
 	MUST(mtu >= 1280 && mtu <= 1420);
 	for (unsigned i = 0; i < UPLINK_SESSIONS; i++)
 		MUST(u->session[i].sender_count <= UPLINK_SENDERS &&

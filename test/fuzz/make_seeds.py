@@ -33,7 +33,7 @@ GROUPS = u8(2) + data(u8(0xFF, 2) + bytes(14) + u8(0xFF, 5) + bytes(14))
 MACS = u8(3) + data(u8(2, 0, 0, 0, 0, 1))
 HELLO_ACK = u8(0x13, 0) + COOKIE
 PROBE = u8(0x14, 0) + u16(1400) + bytes(4)
-PROBE_ACK = u8(0x15, 0) + u16(1500) + struct.pack(">I", 1) + u8(0, 7, 1, 2, 3)
+PROBE_ACK = u8(0x15, 0) + u16(1500) + struct.pack(">I", 1) + u8(0, 0, 1, 2, 3)
 PROBE_REQ = u8(0x16, 0) + u16(1400) + bytes(4)
 IPV4 = bytes.fromhex("4500001c000000004011f96c0a0000010a000002") + bytes(8)
 ETHERNET = u8(0x30, 0) + data(bytes(14))
@@ -45,7 +45,28 @@ wire = {
 }
 
 
-# ---- fuzz_server: RAW, SEALED, HELLO, CLOCK, REPLAY, HANDSHAKE, RELOAD, DOWNSTREAM ----
+
+# ---- fuzz_handshake: MESSAGE_1, MESSAGE_1_NEW_MAC, MESSAGE_2, RETRY, PAYLOAD_1, PAYLOAD_2 ----
+def edits(*places):
+    return u8(len(places)) + b"".join(u16(at) + u8(1) for at in places)
+
+
+OFFER = u8(2, 0xEA, 2, 3, 1, 0, 7)
+GRANT = bytes(40) + struct.pack(">IQ", 5900002 * 300 - 5, 5900000 * 300 << 24) + V4 + u16(1000) + \
+    COOKIE + u8(2, 0, 0x3F)
+
+handshake_seeds = {
+    "message1": u8(0) + edits(), "message1_edit": u8(0) + edits(5, 1199),
+    "message1_zeros": u8(1) + edits(500, 1160), "message1_noise": u8(1) + edits(8, 60),
+    "message2": u8(2) + u16(2000) + edits(), "message2_edit": u8(2) + u16(2000) + edits(1),
+    "message2_cut": u8(2) + u16(100) + edits(), "retry": u8(3, 56) + edits(),
+    "retry_reserved": u8(3, 56) + edits(1, 2), "retry_edit": u8(3, 56) + edits(50),
+    "offer": u8(4) + OFFER, "offer_tlv": u8(4) + OFFER + u8(200) + data(b"abc"),
+    "grant": u8(5, 0x3F) + GRANT, "grant_ticket": u8(5, 0x3F) + GRANT + u8(1) + data(bytes(29)),
+}
+
+
+# ---- fuzz_server: RAW, SEALED, HELLO, CLOCK, REPLAY, HANDSHAKE, RELOAD, DOWNSTREAM, TICKET ----
 def raw(value, address=0):
     return u8(0, address) + data(value)
 
@@ -78,6 +99,10 @@ def downstream(client=0):
     return u8(7, client)
 
 
+def ticket(session=2, flags=0, spoil=0, address=0):
+    return u8(8, session, flags, spoil, address)
+
+
 PADDED = bytes(48)  # a keep-alive
 CHALLENGED = sealed(PADDED) + clock(0.2) + sealed(PADDED)
 BY_HANDSHAKE = handshake() + hello(groups=0x12, macs=1) + downstream()
@@ -87,14 +112,13 @@ server = {
     "challenged": CHALLENGED + hello() + downstream() + sealed(IPV4) + sealed(PROBE_REQ),
     "handshake": BY_HANDSHAKE + sealed(IPV4, session=9) + sealed(PROBE + bytes(1360), session=9),
     "groups": BY_HANDSHAKE + hello(groups=0x3E, macs=2) + hello(groups=0x17) + hello(groups=2),
-    "move": BY_HANDSHAKE + clock(0.2) + sealed(PADDED, session=9, address=1) +
+    "move": BY_HANDSHAKE + clock(1.2) + sealed(PADDED, session=9, address=1) +
             hello(cookie=1, address=1) + downstream() + clock(2),
-    "moved_twice": BY_HANDSHAKE + clock(0.2) + sealed(PADDED, session=9, address=1) +
+    "moved_twice": BY_HANDSHAKE + clock(1.2) + sealed(PADDED, session=9, address=1) +
                    hello(cookie=1, address=2) + clock(1.2) + sealed(PADDED, session=9, address=2) +
                    hello(cookie=2, address=2) + sealed(IPV4, session=9, address=2),
     "late": TIMED + sealed(IPV4, age=40) + replay(0) + replay(2) + clock(6) + replay(2),
-    "early": sealed(PADDED, age=-50) + hello(age=-30) + sealed(IPV4, age=-60) + clock(5.1) +
-             replay(2),
+    "early": TIMED + sealed(IPV4, age=-30) + sealed(IPV4, age=-60) + clock(5.1) + replay(3),
     "late_then_probe": sealed(PADDED, age=50) + sealed(PROBE + bytes(1360)),
     "small_probe": CHALLENGED + sealed(PROBE) + sealed(PROBE + bytes(40), address=1) + clock(0.2) +
                    sealed(PROBE + bytes(40), address=1),
@@ -103,12 +127,14 @@ server = {
               sealed(IPV4, session=6),
     "retry": handshake() + handshake() + handshake() + handshake(0x10) + handshake(0x11) +
              handshake(0x20, at=100) + handshake(0x40, at=1199),
-    "reload": handshake(1) + hello(groups=0x12) + reload(3) + sealed(IPV4, session=10) +
-              reload(2) + sealed(IPV4, session=10) + downstream(1),
+    "reload": handshake(1) + hello(groups=0x12) + reload(3) + sealed(IPV4, session=9) +
+              reload(2) + sealed(IPV4, session=9) + downstream(1),
     "other_cipher": sealed(IPV4) + sealed(IPV4, flags=0x11) + sealed(ETHERNET, flags=0x19),
     "malformed": sealed(u8(0x12) + bytes(50)) + sealed(u8(0x12, 0) + HELLO[2:] + u8(2) +
                  data(bytes(15))) + sealed(u8(0x1F)) + sealed(u8(0x50)) + sealed(b""),
     "spoilt": sealed(IPV4, flags=0x14, spoil=30) + sealed(IPV4, flags=0x14, spoil=0),
+    "ticket": ticket() + ticket(flags=1) + ticket(flags=4, spoil=17) + ticket(flags=4, spoil=90) +
+              ticket(0) + ticket(5) + replay(0) + clock(200) + clock(200) + clock(200) + ticket(),
     "stranger": sealed(PADDED, session=2) + raw(u8(0xA2, 1) + bytes(40)) + raw(b"x"),
 }
 
@@ -160,8 +186,10 @@ uplink = {
     "challenges": KEEPALIVE + READY + down(CHALLENGE) + down(TIME_CHALLENGE) + tick(0.3) +
                   down(HELLO_ACK, COOKIE_FLAG) + tick(1) + tick(3),
     "probes": KEEPALIVE + READY + down(PROBE_ACK, UP_FLAG) + tick(0.5) +
-              down(PROBE + bytes(1420), DOWN_FLAG) + tick(0.5) + down(PROBE_ACK, UP_FLAG, 1) +
+              down(PROBE + bytes(1432), DOWN_FLAG) + tick(0.5) + down(PROBE_ACK, UP_FLAG, 1) +
               tick(1) + tick(1) + tick(1) + tick(1) + tick(1),
+    "ticket": KEEPALIVE + tick() + answer(64, 40) + down(HELLO_ACK, COOKIE_FLAG) + send(1) +
+              hint(1) + tick(0.5) + down(HELLO_ACK, COOKIE_FLAG) + tick(1),
     "hints": KEEPALIVE + READY + send(1) + hint() + hint() + hint(at=10, xor=1) + tick(1.5) +
              hint(1) + answer(),
     "renew": KEEPALIVE + READY + tick(200) + tick(150) + answer() + down(IPV4) +
@@ -177,6 +205,89 @@ uplink = {
 }
 
 
+# ---- fuzz_path: options, then CLIENT_PACKET, CLIENT_BATCH, TUN_FRAME, TAP_FRAME ----
+ALL = 0x1F  # every repair
+
+
+def packet(plain, client=0, what=ALL, target=0, more=False):
+    return u8(1 if more else 0, client, what, target) + data(plain)
+
+
+def frame(device, value, what=ALL, target=0, header=bytes(10)):
+    return u8(2 + device, what, target) + header + data(value)
+
+
+def ipv4(proto, upper, fragment=0, ttl=64):
+    return u8(0x45, 0) + u16(0) + u16(1) + u16(fragment) + u8(ttl, proto) + bytes(10) + upper
+
+
+def ipv4_df(proto, upper):
+    return ipv4(proto, upper, 0x4000)
+
+
+def ipv6(proto, upper, hops=64):
+    return u8(0x60, 0, 0, 0) + u16(0) + u8(proto, hops) + bytes(32) + upper
+
+
+def tcp(seq, payload, flags=0x10, options=b""):
+    return u16(1000) + u16(80) + struct.pack(">II", seq, 1) + \
+        u8((20 + len(options)) << 2, flags) + u16(500) + bytes(4) + options + payload
+
+
+UDP = u16(1000) + u16(53) + bytes(4)
+TO_B, TO_C, TO_NET, TO_GROUP, TO_ALL, TO_OWN_NET, ABROAD = 1, 2, 3, 4, 5, 6, 7
+ARP = bytes.fromhex("ffffffffffff0200000000010806") + bytes(28)
+
+
+def stream(header, count, target, what=ALL):
+    return b"".join(packet(header(6, tcp(1 + 100 * n, bytes(100))), 0, what, target, True)
+                    for n in range(count))
+
+
+def piece(index, whole, at, number=1):
+    return u8(0x20 + index, index) + u16(number) + (whole[at:] if index else whole[:at])
+
+
+SYN = tcp(1, b"", 0x02, u8(2, 4) + u16(1460))
+# From client 0 to client 1, with the right header checksum: nothing is repaired in a piece.
+WHOLE = bytes.fromhex("4500006400010000401166840a0000020a000003") + bytes(80)
+GSO_TCP4 = u8(1, 1) + struct.pack("<HHHH", 40, 100, 20, 16)
+
+path = {
+    "to_network": u8(8) + stream(ipv4_df, 3, TO_NET) + stream(ipv6, 3, TO_NET) +
+                  stream(ipv4_df, 20, TO_NET, ALL | 64),
+    "to_client": u8(0) + stream(ipv4_df, 3, TO_B) + stream(ipv4_df, 3, TO_B, ALL | 64) + packet(ipv6(17, UDP + bytes(64)), target=TO_B) +
+                 packet(ipv4(17, UDP), 2, ALL, TO_B),
+    "too_big": u8(0) + packet(ipv4(17, UDP + bytes(1222)), target=TO_B) +
+               packet(ipv4(17, UDP + bytes(1400)), target=TO_B) +
+               packet(ipv4(17, UDP + bytes(1400), 0x4000), target=TO_B) +
+               packet(ipv6(17, UDP + bytes(1222)), target=TO_B) +
+               packet(ipv6(17, UDP + bytes(1400)), target=TO_B),
+    "errors": u8(0) + packet(ipv4(17, UDP, ttl=1), target=TO_B) +
+              packet(ipv6(17, UDP, hops=1), target=TO_B) + packet(ipv4(17, UDP), target=ABROAD) +
+              packet(ipv4(17, UDP), 0, ALL & ~2),
+    "groups": u8(0) + packet(ipv4(17, UDP), target=TO_GROUP) + packet(ipv6(17, UDP), target=4) +
+              packet(ipv4(17, UDP), target=TO_ALL) + packet(ipv6(17, UDP + bytes(1400)), target=4) +
+              packet(ipv4(17, UDP), 2, ALL, TO_GROUP) + packet(ipv4(17, UDP + bytes(1222)), target=4),
+    "pieces": u8(0) + packet(piece(0, WHOLE, 50)) + packet(piece(1, WHOLE, 50)) +
+              packet(piece(1, WHOLE, 60, 2) + bytes(30)) + packet(piece(0, WHOLE, 60, 2)),
+    "syn": u8(2) + packet(ipv4(6, SYN), target=TO_B) + packet(ipv6(6, SYN), target=TO_NET),
+    "ecn": u8(1) + packet(ipv4(17, UDP), target=0x31) + packet(b"\x45\x02" + ipv4(17, UDP)[2:],
+                                                             target=0x33) + packet(
+        b"\x60\x20" + ipv6(17, UDP)[2:], target=0x31),
+    "ethernet": u8(0) + packet(u8(0x30, 0) + data(ARP)) + packet(u8(0x30, 0) + data(ARP), 2) +
+                frame(1, ARP[:6] + u8(2, 0, 0, 0, 0, 9) + ARP[12:]) +
+                packet(u8(0x30, 0) + data(u8(2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1) + bytes(30))),
+    "device": u8(0) + frame(0, ipv4(17, UDP), ALL, 0) + frame(0, ipv6(17, UDP), ALL, TO_C) +
+              frame(0, ipv4(6, tcp(1, bytes(450))), ALL & ~16, TO_B, GSO_TCP4) +
+              frame(0, ipv4(17, UDP + bytes(1400), 0x4000), ALL, TO_B) +
+              frame(0, ipv4(17, UDP), ALL, TO_GROUP),
+    "control": u8(0) + packet(PROBE + bytes(1300), what=32) + packet(HELLO) + packet(PROBE_REQ) +
+               packet(b"") + packet(bytes(48), what=32),
+    "rate": u8(4) + stream(ipv4_df, 6, TO_B),
+}
+
+
 def write(directory, name, seeds):
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,5 +297,6 @@ def write(directory, name, seeds):
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
-    for fuzzer, seeds in (("wire", wire), ("server", server), ("uplink", uplink)):
+    for fuzzer, seeds in {"wire": wire, "handshake": handshake_seeds, "server": server,
+                          "uplink": uplink, "path": path}.items():
         write(target, fuzzer, seeds)

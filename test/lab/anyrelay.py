@@ -156,15 +156,17 @@ class Server(Daemon):
     def enroll(self, name, addresses, rights=()):
         """Enrol a client; the configuration that the tool made for it."""
         output = self.lab.path(f"{name}.enrolled")
-        tool(TOOL, "enroll", name, "-c", self.config_path, "--operator-key", self.operator_key,
-             "--output", output, "--server", ",".join(endpoint(a) for a in self.listen),
-             *(["--address", ",".join(addresses)] if addresses else []),
-             *(["--right", ",".join(rights)] if rights else []))
+        self.node.run(TOOL, "enroll", name, "-c", self.config_path,
+                      "--operator-key", self.operator_key, "--output", output,
+                      "--server", ",".join(endpoint(a) for a in self.listen),
+                      *(["--address", ",".join(addresses)] if addresses else []),
+                      *(["--right", ",".join(rights)] if rights else []))
         with open(output) as text:
             return parse(text.read())
 
     def revoke(self, name):
-        tool(TOOL, "revoke", name, "-c", self.config_path, "--operator-key", self.operator_key)
+        self.node.run(TOOL, "revoke", name, "-c", self.config_path,
+                      "--operator-key", self.operator_key)
 
     def sessions(self):
         """{client's name: what the server knows of its session}"""

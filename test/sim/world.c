@@ -22,14 +22,13 @@ struct instant server_now(const struct sim_server *s)
 {
 	const struct world *w = s->w;
 
-	return (struct instant){.cluster = (ticks)((int64_t)w->net.now + s->skew),
-			.boot = w->net.now - w->birth + TICKS_S(1000 + s->id)};
+	return (struct instant){.cluster = (ticks)((int64_t)(w->net.now - s->lag) + s->skew),
+			.boot = w->net.now - s->lag - w->birth + TICKS_S(1000 + s->id)};
 }
 
-/* A client is not to look at its wall clock: it stands at 1970. */
 struct instant client_now(const struct sim_client *c)
 {
-	return (struct instant){.cluster = 0, .boot = c->w->net.now - c->booted};
+	return (struct instant){.cluster = c->wall, .boot = c->w->net.now - c->booted};
 }
 
 /* ---- flows ---- */
@@ -205,7 +204,7 @@ static void server_deliver(struct sim_server *s, const struct opened *o)
 	if (o->len < INNER_HEADER || (o->plain[0] & 0xf0) != 0x40)
 		return;
 	/* never somebody else's */
-	check_equal(&s->w->net, load_be32(o->plain + 8), c->id);
+	check_equal(&s->w->net, load_be32(o->plain + 8), c->enrolled);
 	flow_note(&c->sent_up, load_be32(o->plain + 4));
 	if (s->w->o.echo)
 		server_send(s, c, o->len);
@@ -262,11 +261,22 @@ bool client_send(struct sim_client *c, size_t len)
 	if (!tx_number(&run, &c->u.newest->tx, 1, &c->u.o.limits, &number))
 		return false;
 	t = uplink_time(&c->u, &now);
-	inner_write(packet + HEADER_SIZE, len, c->sent_up.sent++, c->id);
+	inner_write(packet + HEADER_SIZE, len, c->sent_up.sent++, c->enrolled);
 	uplink_sent(&c->u, &now, len, 1);
 	len = tx_seal(&c->u.newest->tx, t, number, packet + HEADER_SIZE, len, packet);
 	c->out.send(&c->out, uplink_server(&c->u), packet, len);
 	return true;
+}
+
+size_t client_seal(struct sim_client *c, const uint8_t *plain, size_t len,
+		uint8_t packet[PACKET_MAX])
+{
+	struct instant now = client_now(c);
+	struct tx_run run = {0};
+	uint32_t number;
+
+	assert_true(tx_number(&run, &c->u.newest->tx, 1, &c->u.o.limits, &number));
+	return tx_seal(&c->u.newest->tx, uplink_time(&c->u, &now), number, plain, len, packet);
 }
 
 struct client *client_at(const struct sim_server *s, unsigned id)
@@ -281,13 +291,13 @@ enum drop server_send(struct sim_server *s, struct sim_client *c, size_t len)
 	struct downstream down;
 	struct tx_run run = {0};
 	uint32_t number;
-	enum drop why = server_downstream(s->core, &now, client_at(s, c->id), &down);
+	enum drop why = server_downstream(s->core, &now, client_at(s, c->enrolled), &down);
 
 	if (why != DROP_NONE)
 		return why;
 	if (!tx_number(&run, &down.active->tx, 1, &s->core->limits, &number))
 		return DROP_SPENT;
-	inner_write(packet + HEADER_SIZE, len, c->sent_down.sent++, c->id);
+	inner_write(packet + HEADER_SIZE, len, c->sent_down.sent++, c->enrolled);
 	tx_count(&down.active->tx, len, 1);
 	len = tx_seal(&down.active->tx, (uint16_t)time_16th(now.cluster), number,
 			packet + HEADER_SIZE, len, packet);
@@ -573,7 +583,7 @@ static void client_new(struct world *w, unsigned id)
 	memset(c, 0, sizeof *c);
 	c->out.send = client_output;
 	c->w = w;
-	c->id = id;
+	c->id = c->enrolled = id;
 	if (w->o.v6)
 		memcpy(c->address.ip, "\x20\x01\x0d\xb8", 4);
 	else
@@ -725,6 +735,24 @@ void recording_begin(struct world *w, struct recording *r)
 	*r = (struct recording){.on = true};
 	w->tap = recording_tap;
 	w->tap_arg = r;
+}
+
+unsigned recording_replay(const struct recording *r, struct sim_server *s)
+{
+	uint64_t before = s->delivered;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (r->packet[i].up)
+			server_take(s, &r->packet[i].from, r->packet[i].data, r->packet[i].len);
+	return (unsigned)(s->delivered - before);
+}
+
+const struct sighted *recording_last(const struct recording *r, enum wire_type type)
+{
+	for (size_t i = r->count; i; i--)
+		if ((r->packet[i - 1].data[0] & 0x0f) == type)
+			return &r->packet[i - 1];
+	return NULL;
 }
 
 void recording_end(struct world *w, struct recording *r)

@@ -36,6 +36,7 @@ struct sim_server {
 	unsigned id;
 	struct server *core; /* NULL: down */
 	int64_t skew;        /* its clock less the true time, in ticks */
+	ticks lag;           /* so old is the time of the worker that takes the next packet */
 	bool paused;         /* packets to it vanish, it does not tick */
 	unsigned mtu_up, mtu_down; /* of its part of every path; 0: no limit */
 	unsigned boots;
@@ -45,11 +46,12 @@ struct sim_server {
 struct sim_client {
 	struct output out; /* first member */
 	struct world *w;
-	unsigned id;
+	unsigned id, enrolled; /* enrolled: whose key it has: its own, unless it is a twin */
 	struct uplink u;
 	struct endpoint address; /* as servers see it; its port changes with each rebinding */
 	struct quality up, down;
 	ticks booted;       /* true time at which its boot clock was 0 */
+	ticks wall;         /* what its wall clock stands at, which should not matter */
 	bool asleep;        /* packets to it vanish, it does not tick */
 	struct flow sent_up, sent_down;
 	uint64_t drop[DROP_COUNT], sent[16]; /* sent: by type */
@@ -121,6 +123,9 @@ void client_tick(struct sim_client *c);
 bool client_send(struct sim_client *c, size_t len);
 enum drop server_send(struct sim_server *s, struct sim_client *c, size_t len);
 struct client *client_at(const struct sim_server *s, unsigned id);
+/* Seals any plaintext, unpadded, as a client of ill will could; the packet's size. */
+size_t client_seal(struct sim_client *c, const uint8_t *plain, size_t len,
+		uint8_t packet[PACKET_MAX]);
 /* Its translator forgets the mapping: another address from now on. */
 void client_rebind(struct sim_client *c);
 
@@ -150,6 +155,11 @@ struct recording {
 };
 void recording_begin(struct world *w, struct recording *r); /* takes the tap */
 void recording_end(struct world *w, struct recording *r);
+
+/* Hands the recorded packets to this server, all but those to clients; how many it accepted. */
+unsigned recording_replay(const struct recording *r, struct sim_server *s);
+/* The last packet of this type in this direction, or NULL. */
+const struct sighted *recording_last(const struct recording *r, enum wire_type type);
 
 /* Tables and memory of a server, to show that something changed nothing. */
 struct server_state {

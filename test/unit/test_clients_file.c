@@ -92,10 +92,10 @@ static int put(uint32_t index, uint64_t version, bool removed, char error[CLIENT
 
 	snprintf(r.name, sizeof r.name, "client-%u", index);
 	size_t len = record_write(bytes, &r, &op, seal_key);
-	int lock = clients_file_lock(path, error);
+	int lock = line_file_lock(path, error);
 	assert_true(lock >= 0);
 	int rc = clients_file_put(path, bytes, len, r.name, error);
-	clients_file_unlock(lock);
+	line_file_unlock(lock);
 	return rc;
 }
 
@@ -274,7 +274,7 @@ static void test_no_directory(void **state)
 	char error[CLIENTS_ERROR];
 
 	(void)state;
-	assert_int_equal(clients_file_lock("/nonexistent/clients", error), -ENOENT);
+	assert_int_equal(line_file_lock("/nonexistent/clients", error), -ENOENT);
 	assert_string_equal(error, "/nonexistent/clients.lock: cannot be opened for locking: No such "
 			"file or directory");
 }

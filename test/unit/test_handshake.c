@@ -421,12 +421,14 @@ static int payload2_result(const uint8_t *payload, size_t len, uint8_t kid, stru
 
 static void payload2(void **state)
 {
-	enum { END = 40, VERSION = 86, AEAD = 87, KID = 88 };
+	enum { END = 40, TIME = 44, VERSION = 86, AEAD = 87, KID = 88 };
+	ticks end = TICKS_S(session_end(5900000));
 	uint8_t p[600] = {0};
 	struct grant got;
 
 	(void)state;
 	store_be32(p + END, (uint32_t)session_end(5900000));
+	store_be64(p + TIME, end - TICKS_S(595));
 	p[VERSION] = PROTOCOL_VERSION;
 	p[KID] = 0x3f;
 	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), 0);
@@ -444,6 +446,16 @@ static void payload2(void **state)
 	store_be32(p + END, 295);
 	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), -EBADMSG);
 	store_be32(p + END, (uint32_t)session_end(5900000));
+
+	/* The server's time lies in the session, or a moment before it. */
+	store_be64(p + TIME, end);
+	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), -EBADMSG);
+	store_be64(p + TIME, end - TICKS_S(601));
+	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), -EBADMSG);
+	store_be64(p + TIME, end - TICKS_S(600));
+	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), 0);
+	store_be64(p + TIME, end - 1);
+	assert_int_equal(payload2_result(p, PAYLOAD2_FIXED, 0x3f, &got), 0);
 
 	/* An unknown TLV, a ticket of 29 bytes, the end, and what comes after it. */
 	memcpy(p + 89, "\x63\0\2\1\1\1\0\x1d", 8);

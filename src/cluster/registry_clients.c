@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Client records from the registry, in the main thread: gathered, and made into
+ * a new directory at most each REBUILD.  Versions only go up; what the registry
+ * has lost or set back is written to it again from the cache, by whichever
+ * server's turn comes first.
+ */
+#include "cluster/registry_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <urcu-qsbr.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/clients_file.h"
+
+#define REBUILD         TICKS_MS(100)
+#define REBUILD_READING TICKS_S(1) /* while the bucket is read from the beginning */
+#define REBUILD_SHARE   4          /* a rebuild may take a quarter of the time */
+
+void known_client_free(struct known_client *k)
+{
+	wipe(k, sizeof *k);
+	free(k);
+}
+
+/* ---- lists of records ---- */
+
+static int append(struct known_client ***list, size_t *count, size_t *room, struct known_client *k)
+{
+	if (*count == *room) {
+		size_t more = *room ? 2 * *room : 64;
+		struct known_client **larger = reallocarray(*list, more, sizeof *larger);
+
+		if (!larger)
+			return -ENOMEM;
+		*list = larger;
+		*room = more;
+	}
+	(*list)[(*count)++] = k;
+	return 0;
+}
+
+/* Consumes k. */
+static void make_pending(struct clients_feed *f, struct known_client *k)
+{
+	if (append(&f->pending, &f->pending_count, &f->pending_room, k) == 0)
+		return;
+	log_limited(LOG_ERROR, 1, "registry: not enough memory for client %s", k->record.name);
+	known_client_free(k);
+}
+
+static void hold(struct clients_feed *f, struct known_client *k)
+{
+	if (append(&f->held, &f->held_count, &f->held_room, k) != 0)
+		known_client_free(k);
+}
+
+/* One that was in conflict may fit now. */
+static void release_held(struct clients_feed *f)
+{
+	for (size_t i = 0; i < f->held_count; i++)
+		make_pending(f, f->held[i]);
+	f->held_count = 0;
+}
+
+/* ---- the directory ---- */
+
+static int compare_pending(const void *a, const void *b)
+{
+	const struct record *x = &(*(struct known_client *const *)a)->record;
+	const struct record *y = &(*(struct known_client *const *)b)->record;
+
+	if (x->index != y->index)
+		return x->index > y->index ? 1 : -1;
+	return (x->version < y->version) - (x->version > y->version);
+}
+
+/* Sorted by index, one an index, and only what is newer than the directory. */
+static void tidy_pending(struct clients_feed *f, const struct directory *dir)
+{
+	size_t kept = 0;
+
+	qsort(f->pending, f->pending_count, sizeof *f->pending, compare_pending);
+	for (size_t i = 0; i < f->pending_count; i++) {
+		struct known_client *k = f->pending[i];
+		const struct client *c = directory_by_index(dir, k->record.index);
+
+		if ((kept && f->pending[kept - 1]->record.index == k->record.index) ||
+				(c && c->version >= k->record.version))
+			known_client_free(k);
+		else
+			f->pending[kept++] = k;
+	}
+	f->pending_count = kept;
+}
+
+/* Tombstones first: a name or an address may go from one client to another in one batch. */
+static int add_pending(struct clients_feed *f, const struct directory *old, struct directory *fresh,
+		bool removed, size_t *at, char *error, size_t error_size)
+{
+	int failed = 0;
+
+	for (size_t i = 0; !failed && i < f->pending_count; i++) {
+		const struct known_client *k = f->pending[i];
+
+		*at = i;
+		if (k->record.removed == removed)
+			failed = directory_add(fresh, old, &k->record, k->ss, error, error_size);
+	}
+	return failed;
+}
+
+/* -EEXIST: the record at *at contradicts another client's. */
+static int build(struct clients_feed *f, const struct directory *old, struct directory **fresh,
+		size_t *at, char *error, size_t error_size)
+{
+	uint32_t *changed = calloc(f->pending_count, sizeof *changed);
+	int failed = -ENOMEM;
+
+	*fresh = directory_new(directory_count(old) + f->pending_count);
+	for (size_t i = 0; changed && i < f->pending_count; i++)
+		changed[i] = f->pending[i]->record.index;
+	if (changed && *fresh)
+		failed = directory_share(*fresh, old, changed, f->pending_count);
+	free(changed);
+	if (!failed)
+		failed = add_pending(f, old, *fresh, true, at, error, error_size);
+	if (!failed)
+		failed = add_pending(f, old, *fresh, false, at, error, error_size);
+	if (!failed)
+		failed = directory_finish(*fresh);
+	if (failed && *fresh)
+		directory_free(*fresh, NULL);
+	return failed;
+}
+
+static void remember(struct clients_feed *f)
+{
+	for (size_t i = 0; i < f->pending_count; i++) {
+		const struct known_client *k = f->pending[i];
+		int failed = client_cache_append(&f->cache, k->bytes, k->len, k->record.name);
+
+		if (failed)
+			log_limited(LOG_WARNING, 1, "%s: a client cannot be kept there: %s",
+					f->cache.path, strerror(-failed));
+		known_client_free(f->pending[i]);
+	}
+	f->pending_count = 0;
+}
+
+static void rebuild(struct registry_nats *n)
+{
+	struct clients_feed *f = &n->clients;
+	struct directory *old = n->r->server->directory, *fresh;
+	char error[CLIENTS_ERROR] = "not enough memory for the clients";
+	size_t at = 0;
+	int failed;
+
+	tidy_pending(f, old);
+	while (f->pending_count &&
+			(failed = build(f, old, &fresh, &at, error, sizeof error)) == -EEXIST) {
+		log_limited(LOG_WARNING, 3, "registry: %s; the later one is not served", error);
+		registry_count(n, COUNT_conflicts);
+		hold(f, f->pending[at]);
+		memmove(&f->pending[at], &f->pending[at + 1],
+				(--f->pending_count - at) * sizeof *f->pending);
+	}
+	if (!f->pending_count)
+		return;
+	if (failed) { /* the next round tries again */
+		log_limited(LOG_ERROR, 1, "registry: %s", error);
+		return;
+	}
+	server_set_directory(n->r->server, fresh);
+	remember(f);
+}
+
+/* ---- what the registry has lost ---- */
+
+struct healing {
+	struct registry_nats *n;
+	bool write; /* what is marked lost; else mark what was not seen */
+};
+
+/* A record in the cache, if it is the one that is served. */
+static int heal_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE_ERROR])
+{
+	struct healing *h = arg;
+	struct clients_feed *f = &h->n->clients;
+	const struct client *c;
+	uint64_t version;
+	uint32_t index;
+
+	(void)why;
+	if (!bytes || !record_peek_index(&index, bytes, len) ||
+			!record_peek_version(&version, bytes, len))
+		return 0;
+	c = directory_by_index(h->n->r->server->directory, index);
+	if (!c || c->version != version)
+		return 0;
+	if (!h->write)
+		return index_set_has(&f->seen, index) ? 0 : index_set_add(&f->lost, index);
+	if (!index_set_has(&f->lost, index))
+		return 0;
+	index_set_remove(&f->lost, index);
+	registry_count(h->n, COUNT_healed);
+	return writer_put_client(h->n, index, bytes, len);
+}
+
+static void heal(struct registry_nats *n, bool write)
+{
+	struct healing h = {n, write};
+	char error[LINE_FILE_ERROR];
+
+	if (line_file_read(n->clients.cache.path, "the clients last known", heal_one, &h, error))
+		log_limited(LOG_WARNING, 1, "%s", error);
+}
+
+static void mark_lost(struct registry_nats *n, const struct instant *now, uint32_t index)
+{
+	struct clients_feed *f = &n->clients;
+
+	if (!directory_by_index(n->r->server->directory, index))
+		return;
+	if (index_set_empty(&f->lost))
+		f->next_heal = now->boot + n->heal_delay;
+	index_set_add(&f->lost, index);
+}
+
+/* ---- changes ---- */
+
+static void take_value(struct registry_nats *n, const struct instant *now, struct known_client *k)
+{
+	struct clients_feed *f = &n->clients;
+	const struct client *c = directory_by_index(n->r->server->directory, k->record.index);
+
+	index_set_add(&f->seen, k->record.index);
+	if (c && c->version > k->record.version) {
+		registry_count(n, COUNT_stale);
+		mark_lost(n, now, k->record.index);
+		known_client_free(k);
+		return;
+	}
+	index_set_remove(&f->lost, k->record.index);
+	if (c && c->version == k->record.version) {
+		known_client_free(k);
+		return;
+	}
+	release_held(f);
+	make_pending(f, k);
+}
+
+/* After a whole reading, not to have seen a client means that the registry has not got it. */
+static void take_complete(struct registry_nats *n, const struct instant *now)
+{
+	struct clients_feed *f = &n->clients;
+
+	rebuild(n);
+	f->reading = false;
+	f->ready_at = f->ready ? f->ready_at : now->boot;
+	f->ready = true;
+	if (index_set_empty(&f->lost))
+		f->next_heal = now->boot + n->heal_delay;
+	heal(n, false);
+}
+
+void clients_feed_take(struct registry_nats *n, const struct instant *now, struct change *c)
+{
+	struct clients_feed *f = &n->clients;
+
+	switch (c->kind) {
+	case CHANGE_BEGIN:
+		f->reading = index_set_clear(&f->seen) == 0;
+		registry_count(n, COUNT_snapshots);
+		break;
+	case CHANGE_COMPLETE:
+		if (f->reading)
+			take_complete(n, now);
+		break;
+	case CHANGE_VALUE:
+		take_value(n, now, c->value);
+		break;
+	case CHANGE_KNOWN:
+		index_set_add(&f->seen, c->index);
+		index_set_remove(&f->lost, c->index);
+		break;
+	case CHANGE_DELETED:
+		registry_count(n, COUNT_deleted);
+		mark_lost(n, now, c->index);
+		break;
+	}
+}
+
+ticks clients_feed_serve(struct registry_nats *n, const struct instant *now)
+{
+	struct clients_feed *f = &n->clients;
+	struct instant after;
+
+	if (f->pending_count && now->boot >= f->next_rebuild) {
+		rebuild(n);
+		clock_read(&after);
+		f->next_rebuild = after.boot + MAX(f->reading ? REBUILD_READING : REBUILD,
+				REBUILD_SHARE * (after.boot - now->boot));
+	}
+	if (!index_set_empty(&f->lost) && now->boot >= f->next_heal) {
+		heal(n, true);
+		index_set_clear(&f->lost); /* what is not in the cache cannot be helped */
+	}
+	return f->pending_count ? f->next_rebuild : 0;
+}
+
+/* ---- beginning and end ---- */
+
+/* The cache is read like a clients file; one that is no good is begun anew. */
+static int load_cache(struct registry_nats *n, char *error, size_t error_size)
+{
+	struct clients_feed *f = &n->clients;
+	struct server *s = n->r->server;
+	struct directory *d;
+	char why[CLIENTS_ERROR];
+
+	if (registry_load_file(&n->r->o, f->cache.path, s->directory, &d, why, sizeof why) == 0) {
+		server_set_directory(s, d);
+		return 0;
+	}
+	log_warning("%s; the clients last known are forgotten, and read from the registry", why);
+	if (client_cache_clear(&f->cache) == 0)
+		return 0;
+	snprintf(error, error_size, "%s: cannot be written", f->cache.path);
+	return -EIO;
+}
+
+int clients_feed_open(struct registry_nats *n, const struct instant *now, char *error,
+		size_t error_size)
+{
+	struct clients_feed *f = &n->clients;
+	int64_t age = -1;
+	int failed;
+
+	if (index_set_init(&f->seen) != 0 || index_set_init(&f->lost) != 0)
+		return -ENOMEM;
+	failed = client_cache_open(&f->cache, n->r->o.cache_file, time_seconds(now->cluster), &age,
+			error, error_size);
+	n->contact = (int64_t)now->boot - (age < 0 ? 0 : age * (int64_t)TICKS_PER_SEC);
+	return failed ? failed : load_cache(n, error, error_size);
+}
+
+void clients_feed_close(struct registry_nats *n)
+{
+	struct clients_feed *f = &n->clients;
+
+	for (size_t i = 0; i < f->pending_count; i++)
+		known_client_free(f->pending[i]);
+	for (size_t i = 0; i < f->held_count; i++)
+		known_client_free(f->held[i]);
+	free(f->pending);
+	free(f->held);
+	index_set_free(&f->seen);
+	index_set_free(&f->lost);
+	client_cache_close(&f->cache);
+}

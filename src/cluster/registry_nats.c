@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * The registry of a cluster: NATS JetStream key-value buckets.  NATS is trusted
+ * to keep values, never for what they say, and its absence costs newness and
+ * nothing else.  registry_internal.h shows the threads.
+ */
+#include "cluster/registry_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define SESSIONS_TTL   900 /* s; a session lives 600 at most */
+#define HEAL_DELAY_MIN TICKS_S(2)
+#define HEAL_DELAY_VAR TICKS_S(6)
+#define STAMP_INTERVAL TICKS_S(10)
+
+/* ---- in the buckets' threads: nothing unchecked goes further ---- */
+
+static void hand_over(struct registry_nats *n, enum change_of of, enum change_kind kind,
+		uint32_t index, void *value)
+{
+	struct change c = {of, kind, index, value};
+
+	if (inbox_put(&n->inbox, &c) || !value)
+		return;
+	if (of == OF_CLIENTS)
+		known_client_free(value);
+	else
+		free(value);
+}
+
+static struct known_client *check_client(struct registry_nats *n, const char *key,
+		const uint8_t *value, size_t len)
+{
+	struct known_client *k = calloc(1, sizeof *k);
+	int failed = k ? client_value_read(&n->keys, key, value, len, &k->record) : -ENOMEM;
+
+	if (!failed)
+		failed = registry_client_ss(&n->r->o, NULL, &k->record, k->ss);
+	if (failed) {
+		if (k)
+			known_client_free(k);
+		return NULL;
+	}
+	memcpy(k->bytes, value, len);
+	k->len = len;
+	return k;
+}
+
+static void client_value(void *arg, const char *key, const uint8_t *value, size_t len)
+{
+	struct registry_nats *n = arg;
+	struct known_client *k;
+	uint32_t index;
+
+	if (!value) {
+		if (index_from_key(key, &index))
+			hand_over(n, OF_CLIENTS, CHANGE_DELETED, index, NULL);
+		return;
+	}
+	registry_count(n, COUNT_received);
+	if (index_from_key(key, &index) && verified_has(n->verified, index, value, len)) {
+		hand_over(n, OF_CLIENTS, CHANGE_KNOWN, index, NULL);
+		return;
+	}
+	k = check_client(n, key, value, len);
+	if (!k) {
+		registry_count(n, COUNT_refused);
+		return;
+	}
+	verified_add(n->verified, k);
+	hand_over(n, OF_CLIENTS, CHANGE_VALUE, k->record.index, k);
+}
+
+static void session_value(void *arg, const char *key, const uint8_t *value, size_t len)
+{
+	struct registry_nats *n = arg;
+	struct session_record *r;
+	uint32_t index;
+	int error;
+
+	if (!value) {
+		if (index_from_key(key, &index))
+			hand_over(n, OF_SESSIONS, CHANGE_DELETED, index, NULL);
+		return;
+	}
+	registry_count(n, COUNT_received);
+	r = session_value_open(&n->keys, key, value, len, &index, &error);
+	if (r)
+		hand_over(n, OF_SESSIONS, CHANGE_VALUE, index, r);
+	else
+		registry_count(n, COUNT_refused);
+}
+
+static void client_snapshot(void *arg, bool complete)
+{
+	hand_over(arg, OF_CLIENTS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
+}
+
+static void session_snapshot(void *arg, bool complete)
+{
+	hand_over(arg, OF_SESSIONS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
+}
+
+/* ---- in the main thread ---- */
+
+/* Who has been removed meanwhile is not known here: after MaxAge nobody is served. */
+static void watch_age(struct registry_nats *n, const struct instant *now)
+{
+	struct server *s = n->r->server;
+	struct bucket_status status;
+	bool old;
+
+	bucket_status(n->clients_bucket, &status);
+	if (status.contact)
+		n->contact = MAX(n->contact, (int64_t)status.contact);
+	old = (int64_t)now->boot - n->contact > (int64_t)TICKS_S(n->r->o.max_age);
+	if (old && !s->cut_off)
+		log_error("registry: cut off from NATS for more than MaxAge = %u s: nobody is served, "
+				"since clients may have been removed; see that NATS is reachable",
+				n->r->o.max_age);
+	else if (!old && s->cut_off)
+		log_notice("registry: the list of clients is current again: clients are served");
+	server_set_cut_off(s, old);
+	if (status.alive && now->boot >= n->next_stamp) {
+		client_cache_stamp(&n->clients.cache, time_seconds(now->cluster));
+		n->next_stamp = now->boot + STAMP_INTERVAL;
+	}
+}
+
+static void wake_at(struct registry_nats *n, const struct instant *now, ticks at)
+{
+	ticks wait = at > now->boot ? at - now->boot : 1;
+	uint64_t ns = (uint64_t)((unsigned __int128)wait * 1000000000 / TICKS_PER_SEC) + 1;
+	struct itimerspec when = {
+		.it_value = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)},
+	};
+
+	timerfd_settime(n->timer, 0, &when, NULL);
+}
+
+static void nats_serve(struct registry *r, const struct instant *now)
+{
+	struct registry_nats *n = r->nats;
+	struct change *changes;
+	uint64_t expirations;
+	ticks again;
+
+	if (read(n->timer, &expirations, sizeof expirations) < 0 && errno != EAGAIN)
+		log_limited(LOG_ERROR, 1, "registry: its timer fails: %s", strerror(errno));
+	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++) {
+		if (changes[i].of == OF_CLIENTS)
+			clients_feed_take(n, now, &changes[i]);
+		else
+			sessions_feed_take(n, now, &changes[i]);
+	}
+	again = clients_feed_serve(n, now);
+	sessions_feed_retry(n, now);
+	watch_age(n, now);
+	if (again)
+		wake_at(n, now, again);
+}
+
+static int nats_reload(struct registry *r, const char *clients_file, char *error,
+		size_t error_size)
+{
+	(void)r;
+	(void)clients_file;
+	(void)error;
+	(void)error_size;
+	return 0; /* clients come by themselves */
+}
+
+/* ---- in a worker ---- */
+
+static void nats_put_session(void *arg, const struct client *client,
+		const struct session_record *record)
+{
+	struct registry *r = arg;
+	struct instant now;
+
+	clock_read(&now);
+	if (writer_put_session(r->nats, &now, client->index, record, now.boot) != 0)
+		log_limited(LOG_ERROR, 1, "registry: not enough memory to write a session");
+}
+
+/* ---- beginning and end ---- */
+
+static int open_event(struct registry_nats *n)
+{
+	struct epoll_event in = {.events = EPOLLIN};
+	int failed = inbox_init(&n->inbox);
+
+	if (failed)
+		return failed;
+	n->epoll = epoll_create1(EPOLL_CLOEXEC);
+	n->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (n->epoll < 0 || n->timer < 0 ||
+			epoll_ctl(n->epoll, EPOLL_CTL_ADD, n->inbox.event, &in) != 0 ||
+			epoll_ctl(n->epoll, EPOLL_CTL_ADD, n->timer, &in) != 0)
+		return -errno;
+	n->r->event = n->epoll;
+	return 0;
+}
+
+static int open_parts(struct registry_nats *n, char *error, size_t error_size)
+{
+	const struct registry_options *o = &n->r->o;
+	struct instant now;
+	uint16_t random;
+	int failed;
+
+	random_bytes(&random, sizeof random);
+	n->heal_delay = HEAL_DELAY_MIN + HEAL_DELAY_VAR * random / UINT16_MAX;
+	n->keys.op = o->op;
+	registry_key(o->cluster_secret, n->keys.seal);
+	if (record_seal_key(o->cluster_secret, o->op->seal, n->keys.record)) {
+		snprintf(error, error_size, "OperatorKey: its sealing half is not usable");
+		return -EPROTO;
+	}
+	failed = nats_link_read(&n->link, o, error, error_size);
+	if (failed)
+		return failed;
+	snprintf(error, error_size, "the registry cannot be set up: out of memory or descriptors");
+	n->verified = verified_new();
+	failed = n->verified ? open_event(n) : -ENOMEM;
+	if (!failed)
+		failed = writer_open(n);
+	if (!failed)
+		failed = sessions_feed_open(n);
+	clock_read(&now);
+	return failed ? failed : clients_feed_open(n, &now, error, error_size);
+}
+
+static int nats_open(struct registry *r, char *error, size_t error_size)
+{
+	r->nats = calloc(1, sizeof *r->nats);
+	if (!r->nats) {
+		snprintf(error, error_size, "out of memory");
+		return -ENOMEM;
+	}
+	r->nats->r = r;
+	return open_parts(r->nats, error, error_size);
+}
+
+static int nats_start(struct registry *r, char *error, size_t error_size)
+{
+	struct registry_nats *n = r->nats;
+	struct bucket_options o = {
+		.name = BUCKET_CLIENTS, .replicas = r->o.replicas,
+		.server_number = r->o.server_number, .seal_key = n->keys.seal,
+		.value = client_value, .snapshot = client_snapshot, .arg = n,
+	};
+	char name[64];
+	int failed;
+
+	snprintf(name, sizeof name, "anyrelay server %u", r->o.server_number);
+	failed = nats_link_open(&n->link, &r->o, name, false, error, error_size);
+	if (failed)
+		return failed;
+	n->clients_bucket = bucket_open(&n->link, &o);
+	o.name = BUCKET_SESSIONS;
+	o.ttl_s = SESSIONS_TTL;
+	o.value = session_value;
+	o.snapshot = session_snapshot;
+	n->sessions_bucket = bucket_open(&n->link, &o);
+	failed = n->clients_bucket && n->sessions_bucket ? writer_start(n) : -ENOMEM;
+	if (failed)
+		snprintf(error, error_size, "the registry's threads cannot be started");
+	return failed;
+}
+
+static void nats_close(struct registry *r)
+{
+	struct registry_nats *n = r->nats;
+	struct change *changes;
+
+	inbox_close(&n->inbox);
+	bucket_close(n->clients_bucket);
+	bucket_close(n->sessions_bucket);
+	writer_close(n);
+	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++) {
+		if (changes[i].value && changes[i].of == OF_CLIENTS)
+			known_client_free(changes[i].value);
+		else
+			free(changes[i].value);
+	}
+	nats_link_close(&n->link);
+	clients_feed_close(n);
+	sessions_feed_close(n);
+	verified_free(n->verified);
+	inbox_free(&n->inbox);
+	close(n->timer);
+	close(n->epoll);
+	wipe(n, sizeof *n);
+	free(n);
+	r->nats = NULL;
+}
+
+static void nats_status(struct registry *r, const struct instant *now,
+		struct registry_status *status)
+{
+	struct registry_nats *n = r->nats;
+	struct bucket_status clients, sessions;
+	int64_t silent = (int64_t)now->boot - n->contact;
+
+	bucket_status(n->clients_bucket, &clients);
+	bucket_status(n->sessions_bucket, &sessions);
+	*status = (struct registry_status){
+		.connected = clients.alive && sessions.alive,
+		.lag_ms = sessions.lag_ms,
+		.queue = writer_queue_length(n),
+		.silent_s = silent > 0 ? (uint64_t)silent / TICKS_PER_SEC : 0,
+#define X(key) .key = n->counter[COUNT_##key],
+		REGISTRY_COUNTERS(X)
+#undef X
+	};
+}
+
+const struct registry_ops registry_nats = {
+	.name = "nats",
+	.open = nats_open,
+	.start = nats_start,
+	.reload = nats_reload,
+	.serve = nats_serve,
+	.put_session = nats_put_session,
+	.status = nats_status,
+	.close = nats_close,
+};

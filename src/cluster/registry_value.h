@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * From a key and a value of the registry to what they mean.  Whoever has the
+ * registry's credentials may have written them: nothing is believed but what
+ * the operator has signed or the cluster has sealed, under the key it is for.
+ */
+#ifndef CLUSTER_REGISTRY_VALUE_H
+#define CLUSTER_REGISTRY_VALUE_H
+
+#include "cluster/seal.h"
+#include "cluster/session_value.h"
+#include "proto/server.h"
+
+#define BUCKET_CLIENTS  "anyrelay_clients"
+#define BUCKET_SESSIONS "anyrelay_sessions"
+
+#define INDEX_KEY_SIZE 11 /* a client's index as the key: decimal, with its NUL */
+void index_key(char key[INDEX_KEY_SIZE], uint32_t index);
+/* false for what index_key() does not write; index 0 is never given. */
+bool index_from_key(const char *key, uint32_t *index);
+
+/* The keys that values are checked with. */
+struct value_keys {
+	const struct operator_public *op;
+	uint8_t record[KEY_SIZE]; /* record_seal_key() */
+	uint8_t seal[KEY_SIZE];   /* registry_key() */
+};
+
+/* 0; -EINVAL, -EBADMSG or -EKEYREJECTED as record_read(), -EBADMSG also for another key than its own. */
+int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
+		struct record *r);
+/* A new session record, to be freed.  NULL with *error -EINVAL, -EBADMSG or -ENOMEM. */
+struct session_record *session_value_open(const struct value_keys *k, const char *key,
+		const uint8_t *value, size_t len, uint32_t *index, int *error);
+/* SESSION_SEALED_MAX bytes of room; the size. */
+#define SESSION_SEALED_MAX (SESSION_VALUE_MAX + SEAL_OVERHEAD)
+size_t session_value_seal(const struct value_keys *k, const char *key,
+		const struct session_record *r, uint8_t *out);
+
+#endif

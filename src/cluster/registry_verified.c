@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Client records that have been checked: a signature costs as much as a hundred
+ * hashes, and a bucket that is read again brings the same bytes again.
+ */
+#include "cluster/registry_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct checked {
+	uint64_t version, hash;
+	uint32_t index;
+};
+
+struct verified {
+	struct table by_index;
+	struct checked *at; /* [0] is not used */
+	uint32_t count, room;
+};
+
+struct verified *verified_new(void)
+{
+	struct verified *v = calloc(1, sizeof *v);
+
+	if (v && table_init(&v->by_index, 0) != 0) {
+		free(v);
+		return NULL;
+	}
+	return v;
+}
+
+void verified_free(struct verified *v)
+{
+	if (!v)
+		return;
+	table_free(&v->by_index);
+	free(v->at);
+	free(v);
+}
+
+/* Not to be found by trying: a forger would have to hit 64 bits of the one hash that counts. */
+static uint64_t hash_of(const uint8_t *bytes, size_t len)
+{
+	uint8_t hash[HASH_SIZE];
+
+	sha256_parts(&PART(bytes, len), 1, hash);
+	return load_be64(hash);
+}
+
+static struct checked *find(const struct verified *v, uint32_t index)
+{
+	uint32_t at = index_hash(index), ref;
+
+	while ((ref = table_next(&v->by_index, index_hash(index), &at)) != 0)
+		if (v->at[ref].index == index)
+			return &v->at[ref];
+	return NULL;
+}
+
+bool verified_has(const struct verified *v, uint32_t index, const uint8_t *bytes, size_t len)
+{
+	const struct checked *c = find(v, index);
+
+	return c && c->hash == hash_of(bytes, len);
+}
+
+/* NULL: no memory, and nothing is remembered. */
+static struct checked *add(struct verified *v, uint32_t index)
+{
+	if (v->count + 1 >= v->room) {
+		uint32_t room = v->room ? 2 * v->room : 64;
+		struct checked *larger = reallocarray(v->at, room, sizeof *larger);
+
+		if (!larger)
+			return NULL;
+		v->at = larger;
+		v->room = room;
+	}
+	if (table_add(&v->by_index, index_hash(index), v->count + 1) != 0)
+		return NULL;
+	v->count++;
+	v->at[v->count] = (struct checked){.index = index};
+	return &v->at[v->count];
+}
+
+void verified_add(struct verified *v, const struct known_client *k)
+{
+	struct checked *c = find(v, k->record.index);
+
+	if (!c)
+		c = add(v, k->record.index);
+	if (!c || k->record.version < c->version)
+		return;
+	c->version = k->record.version;
+	c->hash = hash_of(k->bytes, k->len);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* The mesh in the daemon: what it is made of, and what it tells the tool. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "ctx.h"
+
+/* ---- start, reload ---- */
+
+static void program_version(uint8_t version[3])
+{
+	unsigned part[3] = {0};
+
+	sscanf(ANYRELAY_VERSION, "%u.%u.%u", &part[0], &part[1], &part[2]);
+	for (unsigned i = 0; i < 3; i++)
+		version[i] = (uint8_t)part[i];
+}
+
+static int load_servers(struct daemon *d, char error[SENTENCE])
+{
+	struct server_list *list;
+	int failed = mesh_role_read(d, d->conf.servers_file, &list, error);
+
+	if (!failed) {
+		failed = mesh_role_apply(d, list, error);
+		free(list);
+	}
+	return failed;
+}
+
+static void receive(struct daemon *d, const struct instant *now)
+{
+	(void)now; /* it reads the clock for each packet */
+	mesh_io_receive(&d->mesh);
+}
+
+int mesh_role_start(struct daemon *d, char error[SENTENCE])
+{
+	struct peers_options o = {
+		.number = d->conf.number,
+		.secret = d->conf.mesh_secret,
+		.server = &d->server,
+		.out = &d->mesh.out,
+	};
+	int failed;
+
+	if (!d->conf.mesh.port)
+		return 0;
+	failed = mesh_io_open(&d->mesh, &d->conf.mesh, error);
+	if (failed)
+		return failed;
+	program_version(o.version);
+	peers_init(&d->mesh.peers, &o, &d->started);
+	d->mesh_due = 0;
+	control_watch(d, d->mesh.fd, receive);
+	return load_servers(d, error);
+}
+
+int mesh_role_read(struct daemon *d, const char *servers_file, struct server_list **list,
+		char error[SENTENCE])
+{
+	char why[PEERS_ERROR];
+	int failed;
+
+	*list = NULL;
+	if (!d->conf.mesh.port)
+		return 0;
+	*list = calloc(1, sizeof **list);
+	if (!*list) {
+		snprintf(error, SENTENCE, "out of memory");
+		return -ENOMEM;
+	}
+	failed = servers_file_read(servers_file, d->conf.operator.sign, *list, error);
+	if (!failed && (failed = peers_check(&d->mesh.peers, *list, why)))
+		snprintf(error, SENTENCE, "%.100s: %s", servers_file, why);
+	if (failed) {
+		free(*list);
+		*list = NULL;
+	}
+	return failed;
+}
+
+int mesh_role_apply(struct daemon *d, const struct server_list *list, char error[SENTENCE])
+{
+	return list ? peers_set(&d->mesh.peers, list, error) : 0;
+}
+
+/* ---- running ---- */
+
+void mesh_role_tick(struct daemon *d)
+{
+	if (d->mesh.fd < 0)
+		return;
+	d->mesh.peers.draining = d->anycast.reasons & 1u << ANYCAST_DRAINED;
+	mesh_io_receive(&d->mesh);
+	d->mesh_due = mesh_io_tick(&d->mesh);
+}
+
+int mesh_role_verdict(const struct daemon *d, char error[SENTENCE])
+{
+	unsigned at = d->mesh.peers.taken_at;
+
+	if (!at)
+		return 0;
+	snprintf(error, SENTENCE,
+			"another living server has the number %u, says server %u: each server needs a "
+			"number and a key of its own; was this one's disk copied? anyrelay server add "
+			"makes an entry",
+			d->conf.number, at);
+	return -EADDRINUSE;
+}
+
+/* ---- what the tool is told ---- */
+
+static char *dump(json_t *o)
+{
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	json_decref(o);
+	return text;
+}
+
+static json_t *lineage_json(const struct lineage_name *l)
+{
+	char text[48];
+
+	snprintf(text, sizeof text, "%" PRIu64 ".%08" PRIx64, l->generation, l->id >> 32);
+	return l->generation ? json_string(text) : json_null();
+}
+
+static json_t *version_json(const uint8_t version[3])
+{
+	char text[16];
+
+	snprintf(text, sizeof text, "%u.%u.%u", version[0], version[1], version[2]);
+	return json_string(text);
+}
+
+static json_t *own_json(const struct daemon *d)
+{
+	const struct peers *p = &d->mesh.peers;
+	char text[ENDPOINT_TEXT];
+
+	return json_pack("{s:i, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:b, s:b}", "number",
+			(int)d->conf.number, "name", d->conf.name, "mesh",
+			endpoint_format(&d->conf.mesh, text), "self", 1, "alive", 1,
+			"lineage", lineage_json(&p->highest), "lineages", (int)p->lineages, "version",
+			ANYRELAY_VERSION, "draining", (int)p->draining, "joining", p->lineages == 0);
+}
+
+static json_t *peer_json(const struct peer *r)
+{
+	struct clock_sample clock;
+	char text[ENDPOINT_TEXT];
+	json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b}", "number", (int)r->entry.number, "name",
+			r->entry.name, "mesh", endpoint_format(&r->entry.mesh, text), "self", 0,
+			"alive", (int)r->alive);
+
+	if (!o || !r->alive)
+		return o;
+	if (peer_clock(r, &clock)) {
+		json_object_set_new(o, "rtt_ms",
+				json_real((double)clock.rtt * 1000 / TICKS_PER_SEC));
+		json_object_set_new(o, "offset_ms",
+				json_real((double)clock.offset * 1000 / TICKS_PER_SEC));
+	}
+	json_object_set_new(o, "lineage", lineage_json(&r->last.highest));
+	json_object_set_new(o, "version", version_json(r->last.version));
+	json_object_set_new(o, "draining", json_boolean(r->last.flags & HEARTBEAT_DRAINING));
+	json_object_set_new(o, "joining", json_boolean(r->last.flags & HEARTBEAT_JOINING));
+	return o;
+}
+
+static json_t *counters_json(const struct mesh_io *m)
+{
+	json_t *o = json_pack("{s:I, s:I, s:I}", "packets_in", (json_int_t)m->packets_in,
+			"packets_out", (json_int_t)m->packets_out, "unsent", (json_int_t)m->unsent);
+
+	for (int i = 0; i < PEERS_EVENT_COUNT; i++)
+		json_object_set_new(o, peers_event_key((enum peers_event)i),
+				json_integer((json_int_t)m->peers.events[i]));
+	return o;
+}
+
+static json_t *drops_json(const struct peers *p)
+{
+	json_t *o = json_object();
+
+	for (int i = MESH_ACCEPTED + 1; i < MESH_RESULT_COUNT; i++)
+		if (p->results[i])
+			json_object_set_new(o, mesh_result_key((enum mesh_result)i),
+					json_integer((json_int_t)p->results[i]));
+	return o;
+}
+
+static char *no_mesh_json(void)
+{
+	return dump(json_pack("{s:s}", "error",
+			"this daemon is no server of a cluster: its configuration has no [Mesh]"));
+}
+
+char *servers_json(struct daemon *d)
+{
+	const struct peers *p = &d->mesh.peers;
+	json_t *list;
+	bool own = false;
+
+	if (d->mesh.fd < 0)
+		return no_mesh_json();
+	list = json_array();
+	for (unsigned i = 0; i < p->count; i++) {
+		if (!own && p->peer[i]->entry.number > d->conf.number) {
+			json_array_append_new(list, own_json(d));
+			own = true;
+		}
+		json_array_append_new(list, peer_json(p->peer[i]));
+	}
+	if (!own)
+		json_array_append_new(list, own_json(d));
+	return dump(json_pack("{s:o, s:f, s:i, s:b, s:o, s:o}", "servers", list, "clock_off_ms",
+			(double)p->clock_off * 1000 / TICKS_PER_SEC, "clocks", (int)p->clocks,
+			"withdraw", (int)peers_withdraw(p), "mesh", counters_json(&d->mesh),
+			"mesh_drops", drops_json(p)));
+}
+
+char *rotate_json(struct daemon *d)
+{
+	struct peers *p = &d->mesh.peers;
+	struct instant now;
+	unsigned told = 0;
+
+	clock_read(&now);
+	if (d->conf.role != CONF_SERVER)
+		return dump(json_pack("{s:s}", "error", "this daemon is a client: epoch keys are the "
+						       "servers'"));
+	if (d->mesh.fd < 0)
+		return server_lineage_begin(&d->server, &now) < 0 ? NULL :
+				dump(json_pack("{s:b, s:i}", "rotated", 1, "servers", 1));
+	if (!p->lineages)
+		return dump(json_pack("{s:s}", "error", "this server has no epoch keys yet: it is "
+						       "joining the others"));
+	if (peers_rotate(p, &now) < 0)
+		return NULL;
+	for (unsigned i = 0; i < p->count; i++)
+		told += p->peer[i]->alive;
+	return dump(json_pack("{s:b, s:i, s:o}", "rotated", 1, "servers", (int)told + 1, "lineage",
+			lineage_json(&p->highest)));
+}
