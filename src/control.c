@@ -307,7 +307,7 @@ static int round_ms(const struct daemon *d, ticks end)
 {
 	struct instant now;
 
-	if (d->anycast.reasons & 1u << ANYCAST_JOINING)
+	if (d->anycast.reasons & (1u << ANYCAST_JOINING | 1u << ANYCAST_READING))
 		return JOINING_ROUND_MS;
 	clock_read(&now);
 	end = MIN(end, d->mesh_due);

@@ -12,6 +12,7 @@
 #define CTX_H
 
 #include "cluster/mesh_io.h"
+#include "cluster/lent.h"
 #include "cluster/registry.h"
 #include "conf.h"
 #include "mode/members.h"
@@ -35,6 +36,7 @@ struct daemon {
 	struct server server;
 	struct uplink uplink;
 	struct registry registry;
+	struct lent *lent; /* a cluster's: clients known from tickets */
 	char client_cache[CONF_PATH_MAX + 64]; /* file of the registry */
 	struct mesh_io mesh; /* server; its fd is -1 if it is alone */
 	ticks mesh_due;      /* boot time of its next tick */

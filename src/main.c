@@ -166,6 +166,7 @@ static void finish(struct daemon *d)
 		server_free(&d->server);
 	if (d->path.uplink)
 		uplink_free(&d->uplink);
+	lent_free(d->lent);
 	conf_wipe(&d->conf);
 }
 

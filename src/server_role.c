@@ -11,8 +11,9 @@
 #include "ctx.h"
 #include "mode/ethernet.h"
 
-#define MARK_INTERVAL TICKS_S(10)
-#define ETHERNET_ROOM (PMTU_FIRST - 48 - PACKET_OVERHEAD - ETHERNET_HEADER)
+#define MARK_INTERVAL    TICKS_S(10)
+#define READING_PATIENCE TICKS_S(5)
+#define ETHERNET_ROOM    (PMTU_FIRST - 48 - PACKET_OVERHEAD - ETHERNET_HEADER)
 
 /* ---- the clock's mark on disk ---- */
 
@@ -100,6 +101,11 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	};
 	int failed;
 
+	if (d->conf.registry_nats) {
+		d->lent = lent_new(&d->server, d->conf.cluster_secret);
+		o.client_lent = d->lent ? lent_offer : NULL;
+		o.client_lent_arg = d->lent;
+	}
 	random_bytes(o.boot_random, sizeof o.boot_random);
 	random_bytes(start.k, sizeof start.k);
 	random_bytes(&start.id, sizeof start.id);
@@ -248,12 +254,31 @@ void server_role_apply(struct daemon *d)
 	d->server.keepalive_max = c->keepalive_max;
 }
 
+/*
+ * A server that has just started does not know where clients are until it has
+ * read the registry.  If that is away, it cannot wait for it: all servers may have.
+ */
+static bool still_reading(struct daemon *d)
+{
+	const struct registry_ops *ops = d->registry.ops;
+	struct registry_status status;
+	struct instant now;
+
+	if (!(d->anycast.reasons & 1u << ANYCAST_READING) || !ops->status)
+		return false;
+	clock_read(&now);
+	ops->status(&d->registry, &now, &status);
+	return !status.read && now.boot < d->started.boot + READING_PATIENCE;
+}
+
 int server_role_announce(struct daemon *d, char error[SENTENCE])
 {
 	const struct keyring *ring = atomic_load(&d->server.keyring);
 	struct anycast *a = &d->anycast;
 	int failed = anycast_set(a, ANYCAST_JOINING, ring->count == 0, error, SENTENCE);
 
+	if (!failed)
+		failed = anycast_set(a, ANYCAST_READING, still_reading(d), error, SENTENCE);
 	if (!failed)
 		failed = anycast_set(a, ANYCAST_CUT_OFF, d->server.cut_off, error, SENTENCE);
 	if (!failed)
@@ -268,6 +293,11 @@ static void serve_registry(struct daemon *d, const struct instant *now)
 	d->registry.ops->serve(&d->registry, now);
 }
 
+static void serve_lent(struct daemon *d, const struct instant *now)
+{
+	lent_serve(d->lent, now);
+}
+
 int server_role_run(struct daemon *d, char error[SENTENCE])
 {
 	struct registry *r = &d->registry;
@@ -275,6 +305,8 @@ int server_role_run(struct daemon *d, char error[SENTENCE])
 
 	if (!failed && r->event >= 0)
 		control_watch(d, r->event, serve_registry);
+	if (!failed && d->lent)
+		control_watch(d, lent_event(d->lent), serve_lent);
 	return failed;
 }
 
@@ -287,6 +319,8 @@ void server_role_tick(struct daemon *d, const struct instant *now)
 	mesh_role_tick(d);
 	if (now->boot >= next_tick) {
 		server_tick(&d->server, now);
+		if (d->lent)
+			lent_serve(d->lent, now);
 		next_tick = now->boot + TICKS_S(1);
 	}
 	if (d->registry.ops->serve)

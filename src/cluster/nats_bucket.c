@@ -15,7 +15,7 @@
 
 #define NEXT_MS       250
 #define BEAT_INTERVAL TICKS_S(2)
-#define SILENCE       TICKS_S(10) /* without any value, while connected */
+#define SILENCE       TICKS_S(5) /* without any value, while connected */
 #define BEATS         8           /* whose times of sending are remembered */
 #define BEAT_SIZE     16          /* random 8, number 8 */
 #define BACKOFF_MIN   250         /* ms */
@@ -161,8 +161,10 @@ static bool trustworthy(struct bucket *b, const struct instant *now)
 		b->up_since = 0;
 		return true; /* nothing can be better than to wait */
 	}
-	if (!b->up_since)
+	if (!b->up_since) {
 		b->up_since = now->boot;
+		send_beat(b, now);
+	}
 	if (b->lost_beat) {
 		log_limited(LOG_NOTICE, 3, "registry: bucket %s has lost a write; it is read again",
 				b->o.name);
@@ -197,7 +199,7 @@ static void follow(struct bucket *b)
 			all_read(b);
 		else if (s != NATS_TIMEOUT)
 			return;
-		if (now.boot >= b->next_beat && nats_link_up(b->link))
+		if (now.boot >= b->next_beat && b->up_since)
 			send_beat(b, &now);
 	} while (trustworthy(b, &now) && !stopped(b, 0));
 }

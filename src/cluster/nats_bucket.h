@@ -6,7 +6,7 @@
  *
  * A watcher that has died looks like one that has nothing to tell.  So the
  * thread writes a heartbeat, numbered, under a key of its own (alive.NUMBER),
- * and waits for it to come back.  Nothing heard for 10 s while connected: the
+ * and waits for it to come back.  Nothing heard for 5 s while connected: the
  * watcher is made anew, with back-off.  A heartbeat missing between two others:
  * the bucket may have lost acknowledged writes (a change of leader, a restored
  * store), so all of it is read again.

@@ -397,8 +397,8 @@ ticks peers_tick(struct peers *p, const struct instant *now)
 	excuse_silence(p, now);
 	keys_join(p, now);
 	keys_refresh(p);
-	if (beat)
-		p->next_beat = now->boot + BEAT;
+	if (beat) /* on time again after a late one, but never two at once */
+		p->next_beat = MAX(p->next_beat + BEAT, now->boot + BEAT / 2);
 	next = p->next_beat;
 	for (unsigned i = 0; i < p->count; i++) {
 		struct peer *r = p->peer[i];

@@ -46,6 +46,7 @@ struct registry_options {
 	X(snapshots)   /* buckets read from the beginning */
 struct registry_status {
 	bool connected;    /* our own writes come back to us */
+	bool read;         /* all that the registry held at our start is known here */
 	long lag_ms;       /* how long the last one took; -1: none yet */
 	size_t queue;      /* session records that the registry has not shown yet */
 	uint64_t silent_s; /* since the list of clients was last known to be current */

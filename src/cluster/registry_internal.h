@@ -47,7 +47,7 @@ struct orphan {
 struct sessions_feed {
 	struct orphan *orphan; /* whose client is not in the directory yet */
 	size_t orphan_count, orphan_room;
-	bool reading;
+	bool reading, ready; /* as of the clients */
 	struct index_set seen;
 };
 

@@ -316,6 +316,7 @@ static void nats_status(struct registry *r, const struct instant *now,
 	bucket_status(n->sessions_bucket, &sessions);
 	*status = (struct registry_status){
 		.connected = clients.alive && sessions.alive,
+		.read = n->clients.ready && n->sessions.ready && !n->clients.pending_count,
 		.lag_ms = sessions.lag_ms,
 		.queue = writer_queue_length(n),
 		.silent_s = silent > 0 ? (uint64_t)silent / TICKS_PER_SEC : 0,

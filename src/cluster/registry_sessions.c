@@ -140,6 +140,7 @@ void sessions_feed_take(struct registry_nats *n, const struct instant *now, stru
 		if (f->reading)
 			heal_unseen(n, now);
 		f->reading = false;
+		f->ready = true;
 		break;
 	case CHANGE_VALUE:
 		take_value(n, now, c);

@@ -158,7 +158,10 @@ int anycast_prepare(struct anycast *a, const struct endpoint *listen, const bool
 	struct netlink nl;
 	int result = 0;
 
-	*a = (struct anycast){.enabled = true, .reasons = 1u << ANYCAST_STARTING};
+	*a = (struct anycast){
+		.enabled = true,
+		.reasons = 1u << ANYCAST_STARTING | 1u << ANYCAST_READING,
+	};
 	for (unsigned i = 0; i < ANYCAST_ADDRESSES; i++) {
 		if (!present[i])
 			continue;

@@ -38,6 +38,7 @@
 	X(STARTING, "starting", "the daemon is starting")                                          \
 	X(DRAINED, "drained", "anyrelay drain")                                                    \
 	X(JOINING, "joining", "this server has no epoch keys yet")                                 \
+	X(READING, "reading", "the registry has not been read yet")                                \
 	X(CUT_OFF, "cut_off", "the list of clients is too old to be believed")                     \
 	X(CLOCK, "clock", "the clock is too far from the other servers'")                          \
 	X(STOPPING, "stopping", "the daemon is about to end")

@@ -43,6 +43,7 @@
 #define LINGER        TICKS_S(10)  /* of previous and pending sessions */
 #define TRY_FIRST     TICKS_MS(200) /* doubles, so that a slow path gets its time */
 #define TRY_LONGEST   TICKS_S(1)
+#define ONE_AT_A_TIME TICKS_S(1)   /* how long one side's attempt keeps the other from its own */
 
 static const char prologue_label[] = "anytun2 mesh";
 static const char mac_label[] = "anytun2 mesh mac";
@@ -200,6 +201,8 @@ enum mesh_result mesh_read_init(struct mesh_link *l, const struct instant *now, 
 	if (time <= l->seen_time || (far && l->clock_answered &&
 			now->boot < l->clock_answered + CLOCK_ANSWERS))
 		return MESH_OLD;
+	if (l->trying && l->own < l->peer && now->boot < l->tried + ONE_AT_A_TIME)
+		return MESH_CROSSED;
 	handshake_begin(&found.noise, in, l->peer_public, l->pair->public);
 	if (kk_read_1(&found.noise, l->pair->secret, l->ss, in + INIT_HEADER,
 			KK_OVERHEAD + INIT_PAYLOAD, payload) != 0) {
@@ -252,9 +255,11 @@ bool mesh_write_answer(struct mesh_link *l, const struct instant *now, struct me
 	wipe(&e, sizeof e);
 	if (good) {
 		mac_write(l, out);
-		if (init->status == MESH_OK)
+		if (init->status == MESH_OK) {
+			give_up_try(l);
 			session_begin(&l->session[MESH_PENDING], &init->noise, init->id, false,
 					now->boot);
+		}
 	}
 	wipe(init, sizeof *init);
 	return good;
@@ -325,11 +330,14 @@ bool mesh_link_tick(struct mesh_link *l, const struct instant *now)
 		[MESH_CURRENT] = SESSION_LIFE, [MESH_PREVIOUS] = LINGER, [MESH_PENDING] = LINGER,
 	};
 	const struct mesh_session *current = &l->session[MESH_CURRENT];
+	const struct mesh_session *pending = &l->session[MESH_PENDING];
 
 	for (unsigned i = 0; i < MESH_SESSIONS; i++)
 		if (l->session[i].live && now->boot >= l->session[i].born + life[i])
 			wipe(&l->session[i], sizeof l->session[i]);
 	if (current->live && !is_old(current, now->boot))
+		return false;
+	if (pending->live && now->boot < pending->born + ONE_AT_A_TIME)
 		return false;
 	return !l->tries || now->boot >= l->tried + try_wait(l->tries);
 }

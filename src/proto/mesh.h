@@ -7,7 +7,8 @@
  * Pure: packets and time come in, packets go out to the caller's buffer.
  *
  * Sessions.  Either side may start one, and does so when it has none or the
- * present one is old.  Who answers does not use the new session before a packet
+ * present one is old.  If both do at the same time that of the lower number
+ * counts, so that both then send in the same one.  Who answers does not use the new session before a packet
  * of the other side has come in it: so a repeated first message changes nothing
  * but a place that waits, and no packet is lost when keys change.  The session
  * before is kept for what is still under way.
@@ -42,6 +43,7 @@ enum mesh_status {
 	X(STRANGER, "stranger", "from a number that is not in the list of servers")                \
 	X(MAC, "mac", "not made by the server whose number it bears")                              \
 	X(OLD, "old", "first message repeated, or older than the last one")                        \
+	X(CROSSED, "crossed", "first message while one of ours was under way, which counts")       \
 	X(REFUSED, "refused", "first message of a server that may not join, and was told so")      \
 	X(SESSION, "session", "of a session that is not known, or an answer to nothing asked")     \
 	X(TAG, "tag", "authentication tag wrong")                                                  \

@@ -173,6 +173,33 @@ class ClusterNet:
             for family in (4, 6):
                 router.run("ip", f"-{family}", "route", "del", ANYCAST[family], "metric", 1)
 
+    def spray(self, on=True):
+        """
+        The routers send each packet to any server, whatever its flow.  Firewall mark i leads to
+        server i.  Packets must be single: offloads end at the clients' own cables.
+        """
+        for client in self.clients:
+            client.run("ethtool", "-K", "lan", "gso", "off", "tso", "off",
+                       "tx-udp-segmentation", "off")
+        for router in self.routers:
+            for i in range(1, len(self.servers) + 1):
+                for family in (4, 6):
+                    router.run("ip", f"-{family}", "rule", "add" if on else "del", "fwmark", i,
+                               "lookup", 100 + i)
+                    if on:
+                        router.run("ip", f"-{family}", "route", "replace", ANYCAST[family], "via",
+                                   LAN[family].format(10 + i), "dev", "lan", "table", 100 + i)
+            router.nft(f"""
+                table inet spray
+                delete table inet spray
+                table inet spray {{
+                    chain pre {{
+                        type filter hook prerouting priority mangle;
+                        ip daddr {ANYCAST[4]} meta mark set numgen random mod {len(self.servers)} offset 1
+                        ip6 daddr {ANYCAST[6]} meta mark set numgen random mod {len(self.servers)} offset 1
+                    }}
+                }}""" if on else "delete table inet spray")
+
     def cut_off(self, server):
         """The whole machine goes dark, without a word and without losing its own link."""
         self.sw.nft(f"""
@@ -255,6 +282,21 @@ class ClusterNet:
             wait_until(lambda: traffic.reaches(node, INNER4[there]),
                        f"{node.name} to reach {there} through the cluster", 20)
         return self
+
+    def drops(self):
+        """What each living daemon has dropped."""
+        return {daemon.name: drops for daemon in (*self.daemons, self.k1, self.k2)
+                if daemon.process.alive() and (drops := daemon.drops())}
+
+    def wait_sessions(self):
+        """Every server knows where both clients are."""
+        for daemon in self.daemons:
+            wait_until(lambda: set(daemon.sessions()) == {"c1", "c2"},
+                       f"{daemon.name} to know both sessions")
+
+    def registry_writes(self):
+        """What all servers have written so far."""
+        return sum(daemon.status()["registry"]["writes"] for daemon in self.daemons)
 
     def events(self):
         """The events of all living servers, added up."""

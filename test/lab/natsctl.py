@@ -20,7 +20,7 @@ import time
 
 class Client:
     def __init__(self, address, port=4222):
-        self.socket = socket.create_connection((address, port), 5)
+        self.socket = socket.create_connection((address, port), 3)
         self.file = self.socket.makefile("rb")
         self.file.readline()  # INFO
         self.sent = 0
@@ -74,7 +74,10 @@ def get(client, bucket, key):
 def main(address, word, bucket, *words):
     client = Client(address)
     if word == "get":
-        print(get(client, bucket, words[0]) or "")
+        try:
+            print(get(client, bucket, words[0]) or "")
+        except TimeoutError:
+            print()  # there is no leader to ask
     elif word == "put":
         client.publish(f"$KV.{bucket}.{words[0]}", base64.b64decode(words[1]))
         client.flush()

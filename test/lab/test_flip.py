@@ -77,7 +77,7 @@ def test_flip_every_second(net, full, inner):
     felt = load.finish()
     net.follow_bgp()
     happened = net.events() - before
-    print(f"\n{describe(felt)}\n{dict(happened)}")
+    print(f"\n{describe(felt)}\n{dict(happened)}, dropped: {net.drops()}")
     whole(felt)
     assert happened["handshakes"] == 0, "a flip must cost no handshake"
     assert felt["udp_stall"] < 0.5 and felt["ping_stall"] < 0.5
@@ -92,7 +92,7 @@ def test_drain_each_server(net):
         daemon.ask("undrain")
         net.wait_announcing(node.name for node in net.servers)
     felt = load.finish()
-    print(f"\n{describe(felt)}")
+    print(f"\n{describe(felt)}\ndropped: {net.drops()}")
     whole(felt)
 
 
@@ -105,7 +105,7 @@ def test_stop_each_server(net):
         daemon.start()
         net.wait_announcing((node.name for node in net.servers), 30)
     felt = load.finish()
-    print(f"\n{describe(felt)}")
+    print(f"\n{describe(felt)}\ndropped: {net.drops()}")
     whole(felt)
     assert net.events()["handshakes"] <= before
 

@@ -347,30 +347,14 @@ struct copying {
 	struct session_record *record;
 };
 
-static bool record_newer(const struct session_record *a, const struct session_record *b)
-{
-	if (a->full_t != b->full_t)
-		return a->full_t > b->full_t;
-	return a->epoch != b->epoch ? a->epoch > b->epoch : a->number > b->number;
-}
-
 static void copy_to(struct sim_server *s, const struct copying *k)
 {
-	struct client *c = client_at(s, k->client);
-	struct session_record *old, *new;
+	struct session_record *r = malloc(k->size);
+	struct instant now = server_now(s);
 
-	pthread_mutex_lock(&s->core->lock);
-	old = c ? c->session : NULL;
-	if (c && (!old || record_newer(k->record, old))) {
-		new = malloc(k->size);
-		assert_non_null(new);
-		memcpy(new, k->record, k->size);
-		c->session = new;
-		s->core->record_count += !old;
-		if (old)
-			server_retire(s->core, old, NULL);
-	}
-	pthread_mutex_unlock(&s->core->lock);
+	assert_non_null(r);
+	memcpy(r, k->record, k->size);
+	server_apply_record(s->core, &now, k->client + 1, r);
 }
 
 static void copy_record(void *arg)
@@ -387,21 +371,22 @@ static void copy_record(void *arg)
 static void record_changed_hook(void *arg, struct client *client, const struct session_record *old,
 		const struct session_record *now)
 {
+	(void)arg, (void)client, (void)old, (void)now;
+}
+
+static void record_written_hook(void *arg, const struct client *client,
+		const struct session_record *now)
+{
 	struct sim_server *s = arg;
 	struct copying *k;
 
-	(void)old;
-	if (!now)
-		return;
 	s->records_written++;
 	if (!s->w->o.replicate)
 		return;
 	k = malloc(sizeof *k);
 	assert_non_null(k);
 	*k = (struct copying){.w = s->w, .from = s->id, .client = client->index - 1,
-			.size = sizeof *now + 16u * now->group_count +
-				MAC_ADDR_SIZE * (size_t)now->mac_count};
-	k->record = malloc(k->size);
+			.size = session_record_size(now), .record = malloc(session_record_size(now))};
 	assert_non_null(k->record);
 	memcpy(k->record, now, k->size);
 	net_at(&s->w->net, s->w->net.now + s->w->o.record_lag, copy_record, k);
@@ -462,7 +447,8 @@ void server_start(struct sim_server *s, const uint8_t boot_random[3])
 		.start = &seed,
 		.limits = w->o.server_limits,
 		.record_changed = record_changed_hook,
-		.record_changed_arg = s,
+		.record_written = record_written_hook,
+		.record_written_arg = s,
 	};
 
 	memcpy(o.boot_random, boot_random, 3);

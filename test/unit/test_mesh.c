@@ -134,22 +134,41 @@ static void both_ways(void **state)
 	}
 }
 
-/* Both begin at the same time: whatever comes first, both can be heard. */
+/*
+ * Both begin at the same time: the lower number's counts.  If each sent in its
+ * own, the other's would be taken for the one before and end after 10 s.
+ */
 static void crossing(void **state)
 {
 	struct pair_of_links *p = *state;
-	uint8_t init[2][MESH_OPENING_SIZE], answer[2][MESH_OPENING_SIZE];
+	uint8_t init[2][MESH_OPENING_SIZE], answer[MESH_OPENING_SIZE];
 	struct mesh_answer a;
 
 	for (unsigned i = 0; i < 2; i++)
 		assert_true(mesh_write_init(p->link[i], &p->now, boot_random, init[i]));
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(answer_to(p, !i, init[i], answer[i]), MESH_ACCEPTED);
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(mesh_read_answer(p->link[i], &p->now, answer[i],
-				MESH_OPENING_SIZE, &a), MESH_ACCEPTED);
-	for (unsigned i = 0; i < 6; i++)
+	assert_int_equal(answer_to(p, 0, init[1], answer), MESH_CROSSED);
+	assert_int_equal(answer_to(p, 1, init[0], answer), MESH_ACCEPTED);
+	assert_false(mesh_link_tick(p->link[1], &p->now)); /* it waits for the other */
+	assert_int_equal(mesh_read_answer(p->link[0], &p->now, answer, sizeof answer, &a),
+			MESH_ACCEPTED);
+	for (unsigned i = 0; i < 100; i++) {
+		pass(p, TICKS_S(1));
+		mesh_link_tick(p->link[i % 2], &p->now);
 		say(p, i % 2, "both");
+	}
+}
+
+/* The lower number's first message is lost for good: the other's counts after a while. */
+static void not_crossing_for_ever(void **state)
+{
+	struct pair_of_links *p = *state;
+	uint8_t init[MESH_OPENING_SIZE];
+
+	assert_true(mesh_write_init(p->link[0], &p->now, boot_random, init));
+	pass(p, TICKS_S(2));
+	shake_hands(p, 1);
+	say(p, 1, "at last");
+	say(p, 0, "at last");
 }
 
 /* A captured init changes nothing, however often it comes; nor does an answer. */
@@ -406,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(both_ways, begin, end),
 		cmocka_unit_test_setup_teardown(crossing, begin, end),
+		cmocka_unit_test_setup_teardown(not_crossing_for_ever, begin, end),
 		cmocka_unit_test_setup_teardown(repeats, begin, end),
 		cmocka_unit_test_setup_teardown(tampering, begin, end),
 		cmocka_unit_test_setup_teardown(strangers, begin, end),

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 The anyrelay authors
+"""Servers are killed under load, and what the clients feel of it is the routers' time.
+
+    c1 ── n1 ── r1 ──┐      ┌── s1, s2, s3      one cluster
+                     ├─ sw ─┤
+    c2 ── n2 ── r2 ──┘      └── d1, d2, d3      NATS          addresses: cluster.py
+"""
+
+import signal
+import time
+
+import pytest
+
+from cluster import ClusterNet, RouteWatch
+from lab import Lab
+from test_flip import Load, describe
+
+AIM = 0.05  # seconds of silence beyond what the routing needs
+
+
+@pytest.fixture(scope="module")
+def net():
+    with Lab("kill") as lab:
+        made = ClusterNet(lab).start_cluster()
+        made.wait_sessions()
+        yield made
+
+
+def serving(net):
+    """The server that c1's packets reach now."""
+    before = {d.name: d.status()["traffic"]["rx_datagrams"] for d in net.daemons}
+    time.sleep(0.1)  # the load runs: some hundred packets pass
+    return max(net.daemons, key=lambda d: d.status()["traffic"]["rx_datagrams"] - before[d.name])
+
+
+def lives(felt):
+    """TCP lost nothing; UDP no more than a short silence takes away, and nothing came twice."""
+    assert felt["tcp_broken"] == [] and felt["tcp_wrong"] == 0 and felt["tcp_lost"] == 0
+    assert felt["tcp_messages"] > 50 and felt["udp_twice"] == 0
+
+
+def test_kill_the_one_that_serves(net):
+    """kill -9: routes, and then the silence of each stream."""
+    load = Load(net)
+    victim = serving(net)
+    watch = RouteWatch(net.r1)
+    killed = time.time()
+    victim.process.stop(signal.SIGKILL)
+    routing = max(watch.seconds_until_change(killed, family) for family in (4, 6))
+    net.wait_announcing({d.name for d in net.daemons} - {victim.name})
+    time.sleep(0.5)  # the load goes on with two servers
+    felt = load.finish()
+    victim.start()
+    net.wait_announcing((node.name for node in net.servers), 30)
+    print(f"\n{victim.name} killed: routes moved in {routing * 1e3:.0f} ms; {describe(felt)}")
+    lives(felt)
+    assert felt["udp_lost"] <= 1000 * (routing + AIM)
+    assert felt["udp_stall"] < routing + 0.25
+
+
+def test_machine_goes_dark(net):
+    """Found out by BFD: 300 ms."""
+    load = Load(net)
+    victim = serving(net)
+    watch = RouteWatch(net.r1)
+    cut = time.time()
+    net.cut_off(victim.node)
+    try:
+        routing = max(watch.seconds_until_change(cut, family) for family in (4, 6))
+        net.wait_announcing({d.name for d in net.daemons} - {victim.name})
+        time.sleep(1)  # TCP waits for a retransmission
+        felt = load.finish()
+    finally:
+        net.reconnect()
+    net.wait_announcing((node.name for node in net.servers), 60)
+    print(f"\n{victim.name} cut off: routes moved in {routing * 1e3:.0f} ms; {describe(felt)}")
+    lives(felt)
+    assert felt["udp_lost"] <= 1000 * (routing + AIM)
+    assert felt["udp_stall"] < routing + 0.25
+
+
+def test_rolling_kills(net, full):
+    """One after the other, the killed one back before the next: every TCP connection lives."""
+    kills = 100 if full else 6
+    handshakes = {k.name: k.status()["events"]["handshakes_sent"] for k in (net.k1, net.k2)}
+    load = Load(net)
+    began = time.monotonic()
+    for i in range(kills):
+        victim = net.daemons[i % len(net.daemons)]
+        victim.process.stop(signal.SIGKILL)
+        victim.start()
+        net.wait_announcing((node.name for node in net.servers), 30)
+    took = time.monotonic() - began
+    felt = load.finish()
+    print(f"\n{kills} kills in {took:.0f} s; {describe(felt)}")
+    lives(felt)
+    assert felt["udp_lost"] <= kills * 1000 * AIM
+    if not full:  # in a longer run sessions end and are renewed
+        for k in (net.k1, net.k2):
+            assert k.status()["events"]["handshakes_sent"] == handshakes[k.name]
