@@ -26,7 +26,8 @@
 
 #define LINE_MAX_SIZE    256
 #define JOINING_ROUND_MS 50 /* a new server is to be announced as soon as it can serve */
-#define PATIENCE_MS      2000 /* for a peer that neither writes nor reads */
+#define READ_PATIENCE_MS  200  /* for a peer that says nothing */
+#define WRITE_PATIENCE_MS 2000 /* … that does not read */
 
 /* ---- opening ---- */
 
@@ -173,24 +174,19 @@ static char *answer_to(struct daemon *d, const char *line)
 
 /* ---- one connection, from its line to its answer ---- */
 
-/* Until the line feed; false if none comes. */
+/*
+ * A line comes whole, since it is written at once and is short; who sends less
+ * does not get to hold up the thread that everything else here runs in.
+ */
 static bool read_line(int fd, char line[LINE_MAX_SIZE])
 {
-	size_t n = 0;
-	ssize_t got;
+	ssize_t n = read(fd, line, LINE_MAX_SIZE);
+	char *end = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
 
-	while (n < LINE_MAX_SIZE - 1) {
-		got = read(fd, line + n, LINE_MAX_SIZE - 1 - n);
-		if (got <= 0)
-			return false;
-		n += (size_t)got;
-		line[n] = 0;
-		if (strchr(line, '\n')) {
-			*strchr(line, '\n') = 0;
-			return true;
-		}
-	}
-	return false;
+	if (!end)
+		return false;
+	*end = 0;
+	return true;
 }
 
 static void write_all(int fd, const char *text)
@@ -205,17 +201,23 @@ static void write_all(int fd, const char *text)
 	}
 }
 
+static void set_patience(int fd, int which, unsigned ms)
+{
+	struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	setsockopt(fd, SOL_SOCKET, which, &patience, sizeof patience);
+}
+
 static void serve_one(struct daemon *d)
 {
-	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
 	int fd = accept4(d->control, NULL, NULL, SOCK_CLOEXEC);
 	char line[LINE_MAX_SIZE];
 	char *answer;
 
 	if (fd < 0)
 		return;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	set_patience(fd, SO_RCVTIMEO, READ_PATIENCE_MS);
+	set_patience(fd, SO_SNDTIMEO, WRITE_PATIENCE_MS);
 	if (read_line(fd, line)) {
 		answer = answer_to(d, line);
 		write_all(fd, answer ? answer : "{\"error\":\"out of memory\"}");

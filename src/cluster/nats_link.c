@@ -149,8 +149,11 @@ static int check_credentials(const struct nats_link *l, const char *path, char *
 
 static void disconnected(natsConnection *connection, void *link)
 {
+	const struct nats_link *l = link;
+
 	(void)connection;
-	(void)link;
+	if (l->closing)
+		return;
 	log_limited(LOG_WARNING, 3, "registry: the connection to NATS is lost; clients are served from "
 			"what is known");
 }
@@ -260,6 +263,7 @@ bool nats_link_up(const struct nats_link *l)
 
 void nats_link_close(struct nats_link *l)
 {
+	l->closing = true;
 	jsCtx_Destroy(l->js);
 	natsConnection_Destroy(l->connection);
 	natsOptions_Destroy(l->options);
@@ -267,5 +271,7 @@ void nats_link_close(struct nats_link *l)
 	free_text(&l->files.ca);
 	free_text(&l->files.cert);
 	free_text(&l->files.key);
-	*l = (struct nats_link){0};
+	l->js = NULL;
+	l->connection = NULL;
+	l->options = NULL;
 }

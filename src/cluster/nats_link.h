@@ -25,6 +25,7 @@ struct nats_link {
 	natsOptions *options;
 	natsConnection *connection;
 	jsCtx *js;
+	_Atomic bool closing;
 };
 
 /* The files that the options name.  0 or a negative errno and a sentence. */

@@ -26,9 +26,9 @@
 #define SERVER_CLUSTER_KEYS    2
 /*
  * Active ones of one client; the least used one gives way, once idle.  A client
- * that is told once a second that its session is unknown, and believes it, has six.
+ * that is told once a second that its session is unknown, and believes it, has nine.
  */
-#define CLIENT_SESSIONS_MAX    8
+#define CLIENT_SESSIONS_MAX    10
 #define LIMITER_SLOTS          4096
 
 /* Where the core's packets go.  packet is borrowed for the call. */

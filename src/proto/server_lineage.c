@@ -115,7 +115,7 @@ int server_lineage_add(struct server *s, const struct instant *now, const struct
 		return 0;
 	lineage_birth(&l, seed->generation, seed->id, seed->epoch, seed->k);
 	lineage_step(&l, epoch);
-	l.outranked = seed->outranked;
+	l.outranked = MIN(seed->outranked, epoch);
 	pthread_mutex_lock(&s->lock);
 	ring = keyring_copy(s);
 	changed = ring && keyring_insert(ring, &l, epoch);

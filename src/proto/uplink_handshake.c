@@ -180,6 +180,7 @@ enum drop handshake_message2(struct uplink *u, const struct instant *now, const 
 		wipe(&grant, sizeof grant);
 		handshake_done(u);
 		handshake_want(u, now);
+		u->handshake.next = now->boot + uplink_jitter(u, TICKS_S(1)); /* it is rare, or a server is broken */
 		return DROP_HANDSHAKE;
 	}
 	u->rtt = now->boot - h->attempt[i].sent;

@@ -288,6 +288,41 @@ path = {
 }
 
 
+# ---- fuzz_mesh: TIME, PACKET, HANDSHAKE, MESSAGE, AGAIN, ROTATE ----
+MESH_NOW = 5900000 * 300 << 24
+SHAKE = u8(2, 1, 2, 3)
+
+
+def after(centiseconds):
+    return u8(0) + u16(centiseconds)
+
+
+def mesh_message(value):
+    return u8(3) + data(value)
+
+
+def heartbeat(flags, sent):
+    return mesh_message(u8(1, flags, 0, 1, 0, 1, 2, 3) +
+                        struct.pack(">7Q", MESH_NOW + sent, 0, 0, 1, 7, 5900000, 0))
+
+
+def keys(*lineages):
+    return mesh_message(u8(2, len(lineages)) + b"".join(
+        struct.pack(">4Q", *lineage) + bytes(range(32)) for lineage in lineages))
+
+
+mesh = {
+    "join": after(1) + SHAKE + heartbeat(0, 0) + keys((1, 7, 5900000, 0)) + after(10) + heartbeat(0, 9),
+    "merge": after(600) + SHAKE + heartbeat(0, 1) + keys(
+        (9, 1, 5900000, 0), (8, 1, 5899999, 5900000), (1, 1, 5800000, 0)),
+    "goodbye": after(1) + SHAKE + heartbeat(1, 0) + mesh_message(u8(3)) + u8(4) + u16(0) + u8(0),
+    "rotate": after(600) + SHAKE + heartbeat(2, 0) + u8(5) + after(10) + heartbeat(0, 1),
+    "renew": after(1) + SHAKE + after(12000) + SHAKE + mesh_message(b"") + u8(4) + u16(3) + u8(1),
+    "packet": u8(1, 1, 84) + bytes(84) + u8(1, 3, 40) + bytes(40),
+    "taken": after(1) + SHAKE + heartbeat(0, 0) + u8(2, 9, 9, 9),
+}
+
+
 def write(directory, name, seeds):
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -298,5 +333,5 @@ def write(directory, name, seeds):
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     for fuzzer, seeds in {"wire": wire, "handshake": handshake_seeds, "server": server,
-                          "uplink": uplink, "path": path}.items():
+                          "uplink": uplink, "path": path, "mesh": mesh}.items():
         write(target, fuzzer, seeds)

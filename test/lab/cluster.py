@@ -289,10 +289,10 @@ class ClusterNet:
                 if daemon.process.alive() and (drops := daemon.drops())}
 
     def wait_sessions(self):
-        """Every server knows where both clients are."""
+        """Every server knows where both clients are, and their path MTU: there is nothing left to say."""
         for daemon in self.daemons:
-            wait_until(lambda: set(daemon.sessions()) == {"c1", "c2"},
-                       f"{daemon.name} to know both sessions")
+            wait_until(lambda: [s["down_mtu"] for s in daemon.sessions().values()] == [1500, 1500],
+                       f"{daemon.name} to know both sessions", 20)
 
     def registry_writes(self):
         """What all servers have written so far."""

@@ -187,6 +187,7 @@ class Nats:
     def keep_store(self):
         """A copy of what is on disk, of servers that do not run; for restore_store()."""
         for node in self.nodes:
+            shutil.rmtree(self.store(node) + ".kept", ignore_errors=True)
             shutil.copytree(self.store(node), self.store(node) + ".kept")
 
     def restore_store(self, kept=True):

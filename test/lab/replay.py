@@ -33,15 +33,18 @@ def take(device, port, count):
         return packets
 
 
-def from_elsewhere(packet, source):
-    """Without a UDP checksum, which IPv4 allows; that of the header is made by the kernel."""
-    return packet[:12] + socket.inet_aton(source) + packet[16:26] + b"\0\0" + packet[28:]
+def again(packet, source):
+    """
+    Without a UDP checksum, which IPv4 allows: within one machine it may not have been made
+    yet.  That of the header is made by the kernel.
+    """
+    return packet[:12] + source + packet[16:26] + b"\0\0" + packet[28:]
 
 
 def main(device, port, count, marks, seconds, source=""):
     packets = take(device, int(port), int(count))
-    if source:
-        packets = [from_elsewhere(packet, source) for packet in packets]
+    packets = [again(packet, socket.inet_aton(source) if source else packet[12:16])
+               for packet in packets]
     time.sleep(float(seconds))  # the age of the packets is what it is about
     sent = 0
     for mark in 2 * marks.split(","):

@@ -22,7 +22,7 @@ ATTACKER = "198.51.100.77"
 def net(request):
     with Lab(f"spray-{request.param}") as lab:
         made = ClusterNet(lab, servers=request.param)
-        made.start_cluster(nats=3 if request.param == 3 else 1)
+        made.start_cluster()
         made.wait_sessions()
         made.spray()
         yield made
@@ -50,8 +50,11 @@ def test_every_packet_arrives_once(net, full):
     assert net.registry_writes() == writes and happened["handshakes"] == 0
 
 
-def test_new_session_is_written_once(net):
-    """A client that starts while its packets go everywhere: one handshake, one record."""
+def test_new_session(net):
+    """
+    A client starts while its packets go everywhere.  Its record is written when it connects,
+    and again when it has found the path MTU; by no number of packets or servers.
+    """
     net.k1.stop()
     writes, sid = net.registry_writes(), net.daemons[0].sessions()["c1"]["sid"]
     net.k1.start()
@@ -59,9 +62,11 @@ def test_new_session_is_written_once(net):
         wait_until(lambda: daemon.sessions()["c1"]["sid"] != sid, f"{daemon.name} to know of it")
     sink = Stream(net.c2, "udp-sink", INNER4["c2"], UDP)
     Stream(net.c1, "udp-send", INNER4["c2"], UDP, 1000, 3000).wait(30)
-    assert sink.finish()["received"] == 3000
+    got = sink.finish()
+    assert (got["received"], got["duplicates"]) == (3000, 0)
     print(f"\n{net.registry_writes() - writes} registry writes for a new session")
-    assert net.registry_writes() - writes == 1
+    net.wait_sessions()
+    assert 1 <= net.registry_writes() - writes <= 2
 
 
 def attack(net, seconds, source=""):

@@ -184,8 +184,8 @@ bool net_nonce_is_new(struct net *n, const void *key_id, size_t size, uint64_t n
 void net_failed(const struct net *n, const char *what, int64_t got, int64_t wanted,
 		const char *file, int line)
 {
-	print_error("%s: %" PRId64 ", not %" PRId64 "; %.6f s after the beginning, SIM_SEED=%" PRIu64
-			"\n", what, got, wanted,
+	print_error("%s: %" PRId64 ", not %" PRId64 "; %.6f s after the beginning, SIM_SEED=%"
+			PRIu64 "\n", what, got, wanted,
 			(double)(int64_t)(n->now - TICKS_S(BEGINNING)) / (double)TICKS_PER_SEC,
 			n->seed);
 	_fail(file, line);

@@ -417,10 +417,10 @@ static void an_hour(void **state)
 	struct lineage_name before;
 
 	(void)state;
+	c->path.duplicate = 0;
 	start_all(c);
 	before = highest(&c->node[0]);
 	c->path.loss = 10000;
-	c->path.duplicate = 0;
 	run(c, TICKS_S(3600));
 	check(c->net, agree(c, 1));
 	check_equal(c->net, highest(&c->node[0]).id, before.id);
@@ -467,13 +467,13 @@ static void split_and_heal(void **state)
 	check_equal(c->net, highest(&c->node[3]).generation, highest(&c->node[0]).generation + 1);
 
 	a->asleep = false;
-	client_tick(a);
 	w->chosen = 0;
+	client_tick(a);
 	world_run(w, TICKS_S(30)); /* until its next try */
 	a->asleep = true;
 	b->asleep = false;
-	client_tick(b);
 	w->chosen = 2;
+	client_tick(b);
 	world_run(w, TICKS_S(30));
 	a->asleep = false;
 	client_tick(a);

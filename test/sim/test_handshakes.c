@@ -140,7 +140,8 @@ static void a_thousand_forged_answers_do_not_keep_the_true_one_out(void **state)
 		if (i % 3 == 0)
 			random_bytes(forged + MESSAGE2_NOISE, len - MESSAGE2_NOISE);
 		else if (i % 3 == 1)
-			forged[8 + net_below(&w->net, len - 8)] ^= (uint8_t)(1 << net_below(&w->net, 8));
+			forged[8 + net_below(&w->net, len - 8)] ^=
+					(uint8_t)(1 << net_below(&w->net, 8));
 		else
 			len = net_below(&w->net, len);
 		check(&w->net, client_take(c, forged, len) != DROP_NONE);

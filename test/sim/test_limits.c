@@ -9,7 +9,7 @@
 
 /* ---- the use of a key ---- */
 
-/* GCM wears out.  At the soft limits, in either direction, a new session begins, and loses nothing. */
+/* GCM wears out.  At the soft limits, in either direction, a new session begins without loss. */
 static void a_worn_key_is_renewed_without_loss(void **state)
 {
 	static const struct key_limits small[] = {
@@ -87,7 +87,7 @@ static void forged_packets_allocate_nothing_and_change_no_table(void **state)
 	world_connect(w);
 	world_run(w, TICKS_S(5));
 	hints = s->core->events[SERVER_HINTS];
-	for (unsigned round = 0; round < 2; round++) { /* the first so that all has been used once */
+	for (unsigned round = 0; round < 2; round++) { /* the first: all is used once */
 		before = server_state(s);
 		for (unsigned i = 0; i < PACKETS / 2; i++) {
 			const struct uplink_session *session = w->client[i % 50]->u.newest;
@@ -108,7 +108,8 @@ static void forged_packets_allocate_nothing_and_change_no_table(void **state)
 		check_equal(&w->net, after.events[SERVER_FIRST_SIGHTS],
 				before.events[SERVER_FIRST_SIGHTS]);
 		/* hints under way are the network's; no more than 1000 go out in a second */
-		check_range(&w->net, after.events[SERVER_HINTS] - before.events[SERVER_HINTS], 0, 1000);
+		check_range(&w->net, after.events[SERVER_HINTS] - before.events[SERVER_HINTS], 0,
+				1000);
 		if (round)
 			check_equal(&w->net, after.heap, before.heap);
 	}
@@ -180,7 +181,8 @@ static void a_client_cannot_flood_the_registry(void **state)
 	check_range(&w->net, w->server[0].records_written - written, 10, 44);
 	world_run(w, TICKS_S(3)); /* and the last one is told in the end */
 	check_equal(&w->net, client_at(&w->server[0], 0)->session->group_count, 1);
-	check(&w->net, !memcmp(record_group(client_at(&w->server[0], 0)->session, 0), groups[0], 16));
+	check(&w->net, !memcmp(record_group(client_at(&w->server[0], 0)->session, 0), groups[0],
+			16));
 	world_free(w);
 }
 

@@ -162,7 +162,7 @@ static void one_narrow_path_of_three_holds_for_all(void **state)
 	world_free(w);
 }
 
-/* Under spray a probe and its repeats reach different servers: all that can 1500 must be found to. */
+/* Under spray a probe and its repeats reach different servers: what all can must be found. */
 static void spray_finds_what_all_servers_can(void **state)
 {
 	(void)state;
@@ -303,7 +303,8 @@ static void inner_packets_of_1280_cross_a_path_of_1280(void **state)
 	check(&w->net, cut[0] + cut[1] == 1280 && PIECE_HEADER + cut[0] <= up_room(c));
 	for (unsigned i = 0; i < 2; i++) {
 		check(&w->net, client_send(c, PIECE_HEADER + cut[i]));
-		check_equal(&w->net, server_send(&w->server[0], c, PIECE_HEADER + cut[i]), DROP_NONE);
+		check_equal(&w->net, server_send(&w->server[0], c, PIECE_HEADER + cut[i]),
+				DROP_NONE);
 	}
 	world_run(w, TICKS_S(1));
 	check_equal(&w->net, c->sent_up.received, 2);

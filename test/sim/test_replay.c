@@ -368,7 +368,7 @@ static void a_challenge_and_an_answer_at_one_moment_have_different_numbers(void 
 	world_free(w);
 }
 
-/* Any order of replays, fresh packets, sending and forgetting, seen by workers of unequal clocks. */
+/* Any order of replays, fresh packets, sending and forgetting, by workers of unequal clocks. */
 static void numbers_are_unique_in_any_order_of_events(void **state)
 {
 	enum { ROUNDS = 40000 };
@@ -464,7 +464,7 @@ static void two_servers_with_one_number_repeat_no_nonce(void **state)
 	world_free(w);
 }
 
-/* A virtual machine is put back to a snapshot: the same boot random, and all it sent since forgotten. */
+/* A machine is put back to a snapshot: the same boot random, and all it sent since forgotten. */
 static void a_restored_snapshot_repeats_no_nonce(void **state)
 {
 	struct world *w = WORLD(.servers = 2, .keepalive = 20, .echo = true, .replicate = true);

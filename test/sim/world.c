@@ -141,7 +141,7 @@ static void launch(struct world *w, const struct quality *q, struct sim_server *
 		struct flight *f = malloc(sizeof *f + len);
 
 		assert_non_null(f);
-		*f = (struct flight){.w = w, .server = server, .from = *from, .to = *to, .len = len};
+		*f = (struct flight){w, server, *from, *to, len};
 		memcpy(f->data, data, len);
 		net_at(&w->net, arrival[i], arrive, f);
 	}
@@ -386,7 +386,8 @@ static void record_written_hook(void *arg, const struct client *client,
 	k = malloc(sizeof *k);
 	assert_non_null(k);
 	*k = (struct copying){.w = s->w, .from = s->id, .client = client->index - 1,
-			.size = session_record_size(now), .record = malloc(session_record_size(now))};
+			.size = session_record_size(now)};
+	k->record = malloc(k->size);
 	assert_non_null(k->record);
 	memcpy(k->record, now, k->size);
 	net_at(&s->w->net, s->w->net.now + s->w->o.record_lag, copy_record, k);
@@ -409,7 +410,8 @@ struct directory *world_directory(const struct world *w, unsigned first, unsigne
 		store_be32(r.prefixes[0].ip + 12, 100u << 24 | i);
 		x25519_public(w->client_secret[i], r.public);
 		memcpy(r.psk, w->client_psk[i], KEY_SIZE);
-		assert_int_equal(directory_add(d, NULL, &r, w->client_ss[i], error, sizeof error), 0);
+		assert_int_equal(directory_add(d, NULL, &r, w->client_ss[i], error, sizeof error),
+				0);
 	}
 	assert_int_equal(directory_finish(d), 0);
 	return d;
@@ -526,7 +528,8 @@ void client_tick(struct sim_client *c)
 	assert_non_null(t);
 	*t = (struct tick_event){c, ++c->tick_order};
 	/* a moment passes between two ticks, whatever they say */
-	net_at(&c->w->net, MAX(next + c->booted, c->w->net.now + TICKS_MS(1)), client_tick_event, t);
+	net_at(&c->w->net, MAX(next + c->booted, c->w->net.now + TICKS_MS(1)), client_tick_event,
+			t);
 }
 
 struct uplink_options client_options(const struct world *w, unsigned id)

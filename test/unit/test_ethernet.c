@@ -62,7 +62,9 @@ static void learns_and_finds(void **state)
 static void a_group_address_is_no_source(void **state)
 {
 	static const uint8_t group[][6] = {
-		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}, {0x33, 0x33, 0, 0, 0, 1},
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+		{1, 0, 0x5e, 0, 0, 1},
+		{0x33, 0x33, 0, 0, 0, 1},
 	};
 	uint32_t port;
 
@@ -173,7 +175,8 @@ static void any_order_of_frames(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 50000; i++) {
-		uint32_t n = next_random(&seed) % ADDRESSES, port = next_random(&seed) % PORTS, of = 0;
+		uint32_t n = next_random(&seed) % ADDRESSES;
+		uint32_t port = next_random(&seed) % PORTS, of = 0;
 		bool alive;
 
 		now += next_random(&seed) % TICKS_S(2);
@@ -196,18 +199,20 @@ static void any_order_of_frames(void **state)
 	}
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(learns_and_finds, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_group_address_is_no_source, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_living_address_is_not_taken_over, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_stale_clock_does_not_kill_an_address, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_silent_address_is_free_after_300_s, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_client_has_16_addresses_at_most, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_servers_port_has_no_such_limit, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_full_table_refuses_and_never_mixes_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(any_order_of_frames, setup, teardown),
+		TEST(learns_and_finds),
+		TEST(a_group_address_is_no_source),
+		TEST(a_living_address_is_not_taken_over),
+		TEST(a_stale_clock_does_not_kill_an_address),
+		TEST(a_silent_address_is_free_after_300_s),
+		TEST(a_client_has_16_addresses_at_most),
+		TEST(the_servers_port_has_no_such_limit),
+		TEST(a_full_table_refuses_and_never_mixes_up),
+		TEST(any_order_of_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

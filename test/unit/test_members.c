@@ -200,15 +200,16 @@ static void lists_follow_any_sequence_of_records(void **state)
 	}
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(nobody_at_first, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_session_puts_its_client_on_the_lists, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-				readers_of_an_old_list_are_safe_until_the_grace_period, setup, teardown),
-		cmocka_unit_test_setup_teardown(gaps_are_closed, setup, teardown),
-		cmocka_unit_test_setup_teardown(lists_follow_any_sequence_of_records, setup, teardown),
+		TEST(nobody_at_first),
+		TEST(a_session_puts_its_client_on_the_lists),
+		TEST(readers_of_an_old_list_are_safe_until_the_grace_period),
+		TEST(gaps_are_closed),
+		TEST(lists_follow_any_sequence_of_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

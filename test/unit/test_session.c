@@ -244,7 +244,8 @@ static void sixteen_workers_never_get_one_number_twice(void **state)
 	taken = calloc(ROOM / 64, sizeof *taken);
 	assert_non_null(taken);
 	for (uintptr_t i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, take_numbers, (void *)(i + 1)), 0);
+		assert_int_equal(pthread_create(&thread[i], NULL, take_numbers, (void *)(i + 1)),
+				0);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	assert_int_equal(repeats, 0);
