@@ -352,18 +352,17 @@ static int finish_secret(struct reader_state *s, const char *name, const char *f
 	return 0;
 }
 
-/* All of it or nothing: without [Mesh] the server is alone. */
+/* Both or none: without them the server is alone, and [Mesh] only names a file for the tool. */
 static int finish_mesh(struct reader_state *s)
 {
 	const struct conf *c = s->conf;
 	unsigned address = seen(s, "Mesh", "Address"), key = seen(s, "Mesh", "PrivateKeyFile");
-	unsigned any = MAX(MAX(address, key), seen(s, "Mesh", "Servers"));
 
-	if (any && !address)
-		return fail(s, any, "Address is missing in [Mesh]: the unicast address at which other "
+	if (key && !address)
+		return fail(s, key, "Address is missing in [Mesh]: the unicast address at which other "
 				"servers reach this one");
-	if (any && !key)
-		return fail(s, any, "PrivateKeyFile is missing in [Mesh]: the file with this server's "
+	if (address && !key)
+		return fail(s, address, "PrivateKeyFile is missing in [Mesh]: the file with this server's "
 				"own secret key, made by anyrelay genkey");
 	for (unsigned i = 0; address && i < ARRAY_SIZE(c->listen); i++) {
 		if (!memcmp(c->listen[i].ip, c->mesh.ip, sizeof c->mesh.ip))

@@ -308,7 +308,7 @@ static void a_late_challenge_does_not_turn_the_clock_back(void **state)
 	world_run(w, TICKS_S(60));
 	check_equal(&w->net, c->sent_up.sent - c->sent_up.received, lost);
 	check(&w->net, !c->u.hello.pending);
-	check_range(&w->net, c->u.events[UPLINK_EV_HELLOS] - hellos, 0, 8);
+	check_range(&w->net, c->u.events[UPLINK_EV_HELLOS] - hellos, 0, 30);
 	world_free(w);
 }
 

@@ -110,7 +110,10 @@ static void expect(enum conf_role role, const char *but, const char *more, const
 
 /* ---- the table ---- */
 
-/* For every key: a value that it takes, one that it does not, and what follows its name then. */
+/*
+ * For every key, in the order of the table: a value that it takes, one that it
+ * does not, and what follows its name then.
+ */
 static const struct {
 	const char *key, *good, *bad, *sentence;
 } values[] = {
@@ -154,6 +157,22 @@ static const struct {
 	{"CopyDSCP", "yes", "1", "1 is not one of no, yes"},
 	{"ClampMSS", "no", "on", "on is not one of no, yes"},
 	{"MTU", "1280", "1500", "1500 is not an MTU in bytes (1280 to 1420)"},
+	{"Announce", "yes", "maybe", "maybe is not one of no, yes"},
+	{"Guard", "no", "off", "off is not one of no, yes"},
+	{"DrainTime", "0", "3601", "3601 is not a time in seconds (0 to 3600)"},
+	{"Address", "192.0.2.11:4445", "mesh", "mesh is not an address with a port, as "
+			"192.0.2.11:4445 or [2001:db8::11]:4445"},
+	{"PrivateKeyFile", NULL, "k", "k is not an absolute path of at most 255 characters"},
+	{"Servers", "/s", "s", "s is not an absolute path of at most 255 characters"},
+	{"Type", "local", "redis", "redis is not one of local, nats"},
+	{"Servers", "nats://192.0.2.10:4222", "192.0.2.10", "192.0.2.10 is not a URL, as "
+			"nats://192.0.2.10:4222 or tls://nats.example:4222"},
+	{"Credentials", "/c", "c", "c is not an absolute path of at most 255 characters"},
+	{"TLSCA", "/c", "c", "c is not an absolute path of at most 255 characters"},
+	{"TLSCert", "/c", "c", "c is not an absolute path of at most 255 characters"},
+	{"TLSKey", "/c", "c", "c is not an absolute path of at most 255 characters"},
+	{"Replicas", "5", "0", "0 is not a number of copies (1 to 5)"},
+	{"MaxAge", "10", "9", "9 is not a time in seconds (10 to 604800)"},
 	{"Name", "a", "a/b", "a/b is not a name (1 to 31 of A-Z a-z 0-9 . _ -)"},
 	{"ControlSocket", "/s", "s", "s is not an absolute path of at most 107 characters"},
 	{"StateDirectory", "/s", "s", "s is not an absolute path of at most 223 characters"},
@@ -162,6 +181,7 @@ static const struct {
 	{"CryptoBackend", "openssl", "o", "o is not one of auto, openssl, ipsec-mb"},
 	{"LogLevel", "debug", "verbose", "verbose is not one of error, warning, notice, info, "
 			"debug"},
+	{"Watchdog", "0", "61", "61 is not a time in seconds (0 to 60)"},
 	{"TestNoUSO", "yes", "maybe", "maybe is not one of no, yes"},
 };
 
@@ -173,6 +193,24 @@ static const char *left_out(const char *key)
 	return strcmp(key, "PresharedKeyFile") ? key : "PresharedKey";
 }
 
+/* What a key cannot be without: another one of its section, or nothing. */
+static const struct {
+	const char *section, *key, *with;
+} companions[] = {
+	{"Mesh", "Address", "PrivateKeyFile = "},
+	{"Mesh", "PrivateKeyFile", "Address = 192.0.2.11 #"},
+	{"Registry", "Servers", "Type = nats #"},
+	{"Registry", "TLSCert", "TLSKey = "},
+	{"Registry", "TLSKey", "TLSCert = "},
+};
+
+static void add_companion(char *more, const struct conf_key *k)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++)
+		if (!strcmp(k->section, companions[i].section) && !strcmp(k->name, companions[i].key))
+			sprintf(more + strlen(more), "%s%s\n", companions[i].with, key_file);
+}
+
 static void test_every_key(void **state)
 {
 	char more[8192], error[CONF_ERROR], sentence[CONF_ERROR];
@@ -181,22 +219,20 @@ static void test_every_key(void **state)
 	(void)state;
 	for (size_t i = 0; i < conf_key_count; i++) {
 		const struct conf_key *k = &conf_keys[i];
-		size_t v = 0;
-		while (v < ARRAY_SIZE(values) && strcmp(values[v].key, k->name))
-			v++;
-		if (v == ARRAY_SIZE(values))
+		if (i >= ARRAY_SIZE(values) || strcmp(values[i].key, k->name))
 			fail_msg("%s has no test", k->name);
 		enum conf_role role = k->roles & CONF_SERVER ? CONF_SERVER : CONF_CLIENT;
 		const char *but = left_out(k->name);
 
 		snprintf(more, sizeof more, "[%s]\n%s = %s\n", k->section, k->name,
-				good(k->name, values[v].good));
+				good(k->name, values[i].good));
+		add_companion(more, k);
 		if (read_more(&conf, role, but, more, error))
 			fail_msg("%s", error);
-		snprintf(more, sizeof more, "[%s]\n%s=%s", k->section, k->name, values[v].bad);
+		snprintf(more, sizeof more, "[%s]\n%s=%s", k->section, k->name, values[i].bad);
 		assert_int_equal(read_more(&conf, role, but, more, error), -EINVAL);
 		char *found = strchr(error, ' ');
-		snprintf(sentence, sizeof sentence, " %s: %s", k->name, values[v].sentence);
+		snprintf(sentence, sizeof sentence, " %s: %s", k->name, values[i].sentence);
 		assert_string_equal(found, sentence);
 
 		snprintf(more, sizeof more, "[%s]\n%s =", k->section, k->name);
@@ -317,7 +353,8 @@ static void test_form(void **state)
 	expect(CONF_SERVER, NULL, "[Tunel]", "t.conf:6: [Tunel]: no such section; did you mean "
 			"[Tunnel]?");
 	expect(CONF_SERVER, NULL, "[Interface]", "t.conf:6: [Interface]: no such section; there are "
-			"[Server] or [Client], [Tunnel] and [Daemon]");
+			"[Server] or [Client], [Tunnel], [Anycast], [Mesh], [Registry] and "
+			"[Daemon]");
 	expect(CONF_SERVER, NULL, "[Tunnel] x", "t.conf:6: a section stands alone in its line, as "
 			"[Tunnel]");
 	expect(CONF_SERVER, NULL, "[Client]", "t.conf:6: [Client]: a file is for a server or for a "
@@ -364,6 +401,32 @@ static void test_missing(void **state)
 			"[Client]; anyrelay enroll prints both");
 	expect(CONF_CLIENT, "PresharedKey", "", "t.conf: PresharedKey or PresharedKeyFile is missing "
 			"in [Client]; anyrelay enroll prints both");
+}
+
+static void test_mesh(void **state)
+{
+	char more[8192], error[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	assert_int_equal(read_more(&conf, CONF_SERVER, NULL, "", error), 0);
+	assert_int_equal(conf.mesh.port, 0);
+	snprintf(more, sizeof more, "[Mesh]\nAddress = 192.0.2.11\nPrivateKeyFile = %s\n", key_file);
+	assert_int_equal(read_more(&conf, CONF_SERVER, NULL, more, error), 0);
+	assert_int_equal(conf.mesh.port, 4445);
+	assert_int_equal(conf.mesh_secret[0], 1);
+	assert_string_equal(conf.servers_file, "/etc/anyrelay/servers");
+	expect(CONF_SERVER, NULL, "[Mesh]\nAddress = 192.0.2.11\n", "t.conf:7: PrivateKeyFile is "
+			"missing in [Mesh]: the file with this server's own secret key, made by anyrelay "
+			"genkey");
+	snprintf(more, sizeof more, "[Mesh]\nPrivateKeyFile = %s\n", key_file);
+	expect(CONF_SERVER, NULL, more, "t.conf:7: Address is missing in [Mesh]: the unicast address "
+			"at which other servers reach this one");
+	snprintf(more, sizeof more, "[Mesh]\nAddress = 192.0.2.1\nPrivateKeyFile = %s\n", key_file);
+	expect(CONF_SERVER, NULL, more, "t.conf:7: Address: this is the anycast address (Listen); the "
+			"mesh needs one that only this server has");
+	expect(CONF_SERVER, NULL, "[Mesh]\nAddress = 0.0.0.0\n", "t.conf:7: Address: 0.0.0.0 is not "
+			"an address of one machine");
 }
 
 static void test_between_keys(void **state)
@@ -582,7 +645,8 @@ int main(void)
 		cmocka_unit_test(test_every_key), cmocka_unit_test(test_roles_and_repeats),
 		cmocka_unit_test(test_server_values), cmocka_unit_test(test_client_values),
 		cmocka_unit_test(test_form), cmocka_unit_test(test_without_sections),
-		cmocka_unit_test(test_missing), cmocka_unit_test(test_between_keys),
+		cmocka_unit_test(test_missing), cmocka_unit_test(test_mesh),
+		cmocka_unit_test(test_between_keys),
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefix_limit),
 		cmocka_unit_test(test_key_files), cmocka_unit_test(test_load),
 		cmocka_unit_test(test_reload), cmocka_unit_test(test_examples),

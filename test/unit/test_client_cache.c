@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* The clients last known, on disk: they come back, and with them when they were current. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "cluster/client_cache.h"
+#include "cluster/line_file.h"
+#include "cluster/registry_internal.h"
+
+static char path[] = "/tmp/anyrelay-cache-XXXXXX", error[LINE_FILE_ERROR];
+static struct client_cache cache;
+static unsigned seen;
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(path + sizeof path - 7, "XXXXXX");
+	int fd = mkstemp(path);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return unlink(path);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	return unlink(path);
+}
+
+static int64_t open_at(uint64_t now)
+{
+	int64_t age;
+
+	assert_int_equal(client_cache_open(&cache, path, now, &age, error, sizeof error), 0);
+	return age;
+}
+
+static int visit(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE_ERROR])
+{
+	(void)arg;
+	(void)why;
+	assert_non_null(bytes);
+	assert_int_equal(len, 100 + seen);
+	assert_int_equal(bytes[0], seen);
+	seen++;
+	return 0;
+}
+
+static void append(uint8_t n)
+{
+	uint8_t bytes[200];
+
+	memset(bytes, n, sizeof bytes);
+	assert_int_equal(client_cache_append(&cache, bytes, 100u + n, "a-name"), 0);
+}
+
+static void assert_count(unsigned count)
+{
+	seen = 0;
+	assert_int_equal(line_file_read(path, "the clients", visit, NULL, error), 0);
+	assert_int_equal(seen, count);
+}
+
+static void clients_come_back(void **state)
+{
+	(void)state;
+	assert_int_equal(open_at(1000), -1);
+	assert_count(0);
+	append(0);
+	append(1);
+	client_cache_close(&cache);
+	open_at(1000);
+	append(2);
+	assert_count(3);
+	assert_int_equal(client_cache_clear(&cache), 0);
+	assert_count(0);
+	append(0);
+	assert_count(1);
+	client_cache_close(&cache);
+}
+
+static void age_is_kept(void **state)
+{
+	(void)state;
+	assert_int_equal(open_at(1000), -1);
+	append(0);
+	client_cache_close(&cache);
+	assert_int_equal(open_at(1500), -1); /* never said to be current */
+	assert_int_equal(client_cache_stamp(&cache, 1700000000), 0);
+	client_cache_close(&cache);
+	assert_int_equal(open_at(1700000060), 60);
+	assert_count(1);
+	client_cache_close(&cache);
+	assert_int_equal(open_at(1699999999), 0); /* a clock behind */
+	client_cache_close(&cache);
+}
+
+static void another_file_is_begun_anew(void **state)
+{
+	FILE *file = fopen(path, "w");
+	(void)state;
+
+	fprintf(file, "something else, which is longer than the first line of a cache would be, so\n");
+	fclose(file);
+	assert_int_equal(open_at(1000), -1);
+	append(0);
+	assert_count(1);
+	client_cache_close(&cache);
+}
+
+static void the_place_is_named(void **state)
+{
+	struct client_cache none;
+	int64_t age;
+	(void)state;
+
+	open_at(1);
+	client_cache_close(&cache);
+	assert_int_equal(client_cache_open(&none, "/nonexistent/cache", 1, &age, error, sizeof error),
+			-ENOENT);
+	assert_non_null(strstr(error, "/nonexistent/cache"));
+}
+
+/* ---- what has been checked before ---- */
+
+static void checked_bytes_are_known_again(void **state)
+{
+	struct verified *v = verified_new();
+	struct known_client k = {.record = {.index = 5, .version = 7}, .len = 120};
+	(void)state;
+
+	open_at(1);
+	client_cache_close(&cache);
+	memset(k.bytes, 5, k.len);
+	assert_false(verified_has(v, 5, k.bytes, k.len));
+	verified_add(v, &k);
+	assert_true(verified_has(v, 5, k.bytes, k.len));
+	assert_false(verified_has(v, 6, k.bytes, k.len));
+	assert_false(verified_has(v, 5, k.bytes, k.len - 1));
+	k.bytes[119] ^= 1;
+	assert_false(verified_has(v, 5, k.bytes, k.len));
+	k.record.version = 6; /* set back: not what is to be known */
+	verified_add(v, &k);
+	assert_false(verified_has(v, 5, k.bytes, k.len));
+	k.record.version = 8;
+	verified_add(v, &k);
+	assert_true(verified_has(v, 5, k.bytes, k.len));
+	for (uint32_t i = 10; i < 1000; i++) {
+		k.record.index = i;
+		verified_add(v, &k);
+	}
+	for (uint32_t i = 10; i < 1000; i++)
+		assert_true(verified_has(v, i, k.bytes, k.len));
+	verified_free(v);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(clients_come_back),
+		CASE(age_is_kept),
+		CASE(another_file_is_begun_anew),
+		CASE(the_place_is_named),
+		CASE(checked_bytes_are_known_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
