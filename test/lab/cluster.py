@@ -189,14 +189,15 @@ class ClusterNet:
                     if on:
                         router.run("ip", f"-{family}", "route", "replace", ANYCAST[family], "via",
                                    LAN[family].format(10 + i), "dev", "lan", "table", 100 + i)
+            mark = f"meta mark set numgen random mod {len(self.servers)} offset 1"
             router.nft(f"""
                 table inet spray
                 delete table inet spray
                 table inet spray {{
                     chain pre {{
                         type filter hook prerouting priority mangle;
-                        ip daddr {ANYCAST[4]} meta mark set numgen random mod {len(self.servers)} offset 1
-                        ip6 daddr {ANYCAST[6]} meta mark set numgen random mod {len(self.servers)} offset 1
+                        ip daddr {ANYCAST[4]} {mark}
+                        ip6 daddr {ANYCAST[6]} {mark}
                     }}
                 }}""" if on else "delete table inet spray")
 
@@ -288,11 +289,28 @@ class ClusterNet:
         return {daemon.name: drops for daemon in (*self.daemons, self.k1, self.k2)
                 if daemon.process.alive() and (drops := daemon.drops())}
 
-    def wait_sessions(self):
-        """Every server knows where both clients are, and their path MTU: there is nothing left to say."""
+    def settle(self):
+        """
+        Both clients have heard what servers there are on the way, and found the path MTU with
+        them, which they look for while they have traffic; every server knows of it.
+        """
+        pings = [traffic.Ping(node, INNER4[there])
+                 for node, there in ((self.c1, "c2"), (self.c2, "c1"))]
+        for running in pings:
+            running.wait_replies(15 * len(self.servers))
+        probes = []
+
+        def search_has_ended():
+            probes.append([k.status()["events"]["probes"] for k in (self.k1, self.k2)])
+            return len(probes) > 1 and probes[-1] == probes[-2]
+        # Each waits 260 ms at most for its answer.
+        wait_until(search_has_ended, "the clients to find their path MTU", 30, 0.6)
         for daemon in self.daemons:
-            wait_until(lambda: [s["down_mtu"] for s in daemon.sessions().values()] == [1500, 1500],
+            wait_until(lambda: all(daemon.sessions()[k.name]["down_mtu"]
+                                   == k.status()["session"]["down_mtu"] for k in (self.k1, self.k2)),
                        f"{daemon.name} to know both sessions", 20)
+        for running in pings:
+            running.finish()
 
     def registry_writes(self):
         """What all servers have written so far."""

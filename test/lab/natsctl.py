@@ -7,7 +7,7 @@
     delete BUCKET KEY         a delete marker, as other clients write it
     keys BUCKET               a JSON list
     watch BUCKET              each value as it comes: Unix time, key, size
-    fill BUCKET FIRST COUNT   values of 400 random bytes under so many keys, and how long it took
+    load BUCKET FILE          puts all of a file: key, blank, value in base64; waits until it is there
 """
 
 import base64
@@ -71,6 +71,24 @@ def get(client, bucket, key):
     return None if deleted else message.get("data")
 
 
+def count(client, bucket):
+    info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {})
+    return info.get("state", {}).get("num_subjects", 0)
+
+
+def load(client, bucket, path):
+    before, wanted = count(client, bucket), 0
+    with open(path) as lines:
+        for wanted, line in enumerate(lines, 1):
+            key, value = line.split()
+            client.publish(f"$KV.{bucket}.{key}", base64.b64decode(value))
+            if wanted % 500 == 0:
+                while count(client, bucket) < before + wanted - 4000:
+                    time.sleep(0.01)
+    while count(client, bucket) < before + wanted:
+        time.sleep(0.05)
+
+
 def main(address, word, bucket, *words):
     client = Client(address)
     if word == "get":
@@ -94,13 +112,8 @@ def main(address, word, bucket, *words):
         print("ready", flush=True)
         for subject, data in client.messages():
             print(time.time(), subject.split(".", 2)[2], len(data), flush=True)
-    elif word == "fill":
-        first, count = map(int, words)
-        begin = time.time()
-        for key in range(first, first + count):
-            client.publish(f"$KV.{bucket}.{key}", os.urandom(400))
-        client.flush()
-        print(time.time() - begin)
+    elif word == "load":
+        load(client, bucket, words[0])
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ class Load:
 
 
 def describe(felt):
-    return (f"{felt['udp_sent']:,} UDP packets, {felt['udp_lost']} lost, {felt['udp_twice']} twice, "
-            f"{felt['udp_overtaken']} overtaken, stall {felt['udp_stall'] * 1e3:.0f} ms; "
+    return (f"{felt['udp_sent']:,} UDP packets, {felt['udp_lost']} lost, {felt['udp_twice']} "
+            f"twice, {felt['udp_overtaken']} overtaken, stall {felt['udp_stall'] * 1e3:.0f} ms; "
             f"{felt['pings']:,} pings, {felt['pings_lost']} lost, stall "
             f"{felt['ping_stall'] * 1e3:.0f} ms; {felt['tcp_messages']:,} TCP messages, "
             f"stall {felt['tcp_stall'] * 1e3:.0f} ms")

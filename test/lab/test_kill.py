@@ -23,7 +23,7 @@ AIM = 0.05  # seconds of silence beyond what the routing needs
 def net():
     with Lab("kill") as lab:
         made = ClusterNet(lab).start_cluster()
-        made.wait_sessions()
+        made.settle()
         yield made
 
 

@@ -15,15 +15,18 @@ from nets import INNER4, INNER6, TwoNats
 
 
 def test_server_is_killed(lab):
-    """The new server knows no session: its hint makes the clients shake hands at once."""
+    """The new server knows no session: its hint makes a client shake hands at its next packet.
+
+    Both are needed for a reply, so at worst it takes one keep-alive interval (20 s).
+    """
     net = TwoNats(lab).up()
     running = traffic.Ping(net.c1, INNER4["c2"])
     running.wait_replies(10)
     net.server.process.stop(signal.SIGKILL)
     net.server.start()
-    running.wait_replies(50, timeout=15)
+    running.wait_replies(50, timeout=40)
     running.finish()
-    assert running.longest_gap() < 5
+    assert running.longest_gap() < 30
     traffic.ping(net.c2, INNER6["c1"])
     assert net.k1.status()["events"]["hints"] > 0
 

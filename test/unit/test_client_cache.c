@@ -13,11 +13,12 @@
 #include <cmocka.h>
 
 #include "cluster/client_cache.h"
-#include "cluster/line_file.h"
 #include "cluster/registry_internal.h"
 
 static char path[] = "/tmp/anyrelay-cache-XXXXXX", error[LINE_FILE_ERROR];
 static struct client_cache cache;
+static uint8_t secret[KEY_SIZE] = {1};
+static struct operator_public op = {{2}, {3}};
 static unsigned seen;
 
 static int set_up(void **state)
@@ -41,7 +42,7 @@ static int64_t open_at(uint64_t now)
 {
 	int64_t age;
 
-	assert_int_equal(client_cache_open(&cache, path, now, &age, error, sizeof error), 0);
+	assert_int_equal(client_cache_open(&cache, path, secret, &op, now, &age, error, sizeof error), 0);
 	return age;
 }
 
@@ -49,7 +50,6 @@ static int visit(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE
 {
 	(void)arg;
 	(void)why;
-	assert_non_null(bytes);
 	assert_int_equal(len, 100 + seen);
 	assert_int_equal(bytes[0], seen);
 	seen++;
@@ -67,7 +67,7 @@ static void append(uint8_t n)
 static void assert_count(unsigned count)
 {
 	seen = 0;
-	assert_int_equal(line_file_read(path, "the clients", visit, NULL, error), 0);
+	assert_int_equal(client_cache_read(&cache, visit, NULL, error), 0);
 	assert_int_equal(seen, count);
 }
 
@@ -118,6 +118,39 @@ static void another_file_is_begun_anew(void **state)
 	client_cache_close(&cache);
 }
 
+/* Lines are authenticated: those of another cluster or operator, or with a byte changed, are refused. */
+static void only_what_was_written(void **state)
+{
+	FILE *file;
+	(void)state;
+
+	open_at(1000);
+	append(0);
+	append(1);
+	client_cache_close(&cache);
+	secret[0] = 9;
+	open_at(1000);
+	assert_int_equal(client_cache_read(&cache, visit, NULL, error), -EBADMSG);
+	client_cache_close(&cache);
+	secret[0] = 1;
+	op.sign[0] = 9;
+	open_at(1000);
+	assert_int_equal(client_cache_read(&cache, visit, NULL, error), -EBADMSG);
+	client_cache_close(&cache);
+	op.sign[0] = 2;
+	open_at(1000);
+	assert_count(2);
+	client_cache_close(&cache);
+	file = fopen(path, "r+");
+	fseek(file, 200, SEEK_SET); /* in the second record */
+	fputc('B', file);
+	fclose(file);
+	open_at(1000);
+	seen = 0;
+	assert_int_equal(client_cache_read(&cache, visit, NULL, error), -EBADMSG);
+	client_cache_close(&cache);
+}
+
 static void the_place_is_named(void **state)
 {
 	struct client_cache none;
@@ -126,8 +159,8 @@ static void the_place_is_named(void **state)
 
 	open_at(1);
 	client_cache_close(&cache);
-	assert_int_equal(client_cache_open(&none, "/nonexistent/cache", 1, &age, error, sizeof error),
-			-ENOENT);
+	assert_int_equal(client_cache_open(&none, "/nonexistent/cache", secret, &op, 1, &age, error,
+			sizeof error), -ENOENT);
 	assert_non_null(strstr(error, "/nonexistent/cache"));
 }
 
@@ -172,6 +205,7 @@ int main(void)
 		CASE(clients_come_back),
 		CASE(age_is_kept),
 		CASE(another_file_is_begun_anew),
+		CASE(only_what_was_written),
 		CASE(the_place_is_named),
 		CASE(checked_bytes_are_known_again),
 	};

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 The anyrelay authors
+"""Registry values made from what docs/PROTOCOL.md says, without any code of the daemon.
+
+    Keys      the cluster's and the operator's, from their files
+    client    a signed client record
+    session   a sealed session record
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import struct
+import time
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+NONCE = bytes(12)
+RAW = (Encoding.Raw, PublicFormat.Raw)
+
+
+def mac(key, data):
+    return hmac.digest(key, data, hashlib.sha256)
+
+
+def expand(key, info):
+    """HKDF-Expand, 32 bytes."""
+    return mac(key, info + b"\x01")
+
+
+def mapped(address):
+    """An IPv4 address as 16 bytes."""
+    return bytes(10) + b"\xff\xff" + bytes(map(int, address.split(".")))
+
+
+class Keys:
+    def __init__(self, server):
+        with open(server.cluster_key) as cluster, open(server.operator_key) as operator:
+            secret, seed = (base64.b64decode(f.read().strip()) for f in (cluster, operator))
+        self.sign = Ed25519PrivateKey.from_private_bytes(seed).sign
+        seal = X25519PrivateKey.from_private_bytes(expand(seed, b"anyrelay operator seal"))
+        cluster_public = X25519PrivateKey.from_private_bytes(secret).public_key()
+        self.record = mac(b"anyrelay record seal", seal.exchange(cluster_public))
+        self.registry = expand(secret, b"anytun2 registry")
+
+
+def client(keys, index, name, address, version=1):
+    public = X25519PrivateKey.generate().public_key().public_bytes(*RAW)
+    salt = os.urandom(16)
+    bound = struct.pack(">IQ", index, version)
+    sealed = AESGCM(expand(keys.record, b"psk" + salt)).encrypt(NONCE, os.urandom(32),
+                                                                bound + public)
+    record = (b"\x01\x00" + bound + bytes(6) + public + salt + sealed
+              + bytes([len(name)]) + name.encode() + b"\x01" + mapped(address) + b"\x80")
+    return record + keys.sign(b"anyrelay client record" + record)
+
+
+def session(keys, index, address, port=4444, now=None):
+    now = now or time.time()
+    plain = struct.pack(">BBBBHHHQQI8s16sHQQBB", 1, 0, 7, 1, 99, 1500, 20, int(now * 16),
+                        int(now) // 300, 1, os.urandom(8), mapped(address), port,
+                        int(now * 2**24), int(now * 2**24), 0, 0)
+    salt = os.urandom(32)
+    return salt + AESGCM(expand(keys.registry, salt)).encrypt(
+        NONCE, plain, b"anyrelay_sessions.%d" % index)
+
+
+def write(path, values):
+    """As natsctl.py loads it: {key: value}."""
+    with open(path, "w") as out:
+        for key, value in values:
+            out.write(f"{key} {base64.b64encode(value).decode()}\n")
