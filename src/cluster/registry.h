@@ -21,7 +21,7 @@ struct registry;
 /* Borrowed for as long as the registry lives; empty strings: not given. */
 struct registry_options {
 	const struct operator_public *op; /* whose signatures count */
-	const uint8_t *cluster_secret;    /* for what is sealed, and each client's ss */
+	const uint8_t *cluster_secret;    /* for what is sealed */
 	const char *clients_file;         /* local: the clients */
 	/* NATS */
 	uint16_t server_number;
@@ -86,15 +86,5 @@ struct registry {
 extern const struct registry_ops registry_local;
 /* A cluster's: NATS JetStream key-value buckets. */
 extern const struct registry_ops registry_nats;
-
-/* ---- what both are made of (registry_local.c) ---- */
-
-/* A directory from a clients file, ready for readers, which shares what is unchanged in `from`. */
-int registry_load_file(const struct registry_options *o, const char *path,
-		const struct directory *from, struct directory **directory, char *error,
-		size_t error_size);
-/* The static-static part of a client's key, which costs a DH.  0, or -EPROTO for an unusable key. */
-int registry_client_ss(const struct registry_options *o, const struct directory *from,
-		const struct record *r, uint8_t ss[KEY_SIZE]);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define REBUILD         TICKS_MS(100)
 #define REBUILD_READING TICKS_S(1) /* while the bucket is read from the beginning */
-#define REBUILD_SHARE   4          /* a rebuild may take a quarter of the time */
+#define REBUILD_SHARE   4          /* the next one waits so many times what one took */
 
 void known_client_free(struct known_client *k)
 {
@@ -91,7 +91,7 @@ static void tidy_pending(struct clients_feed *f, const struct directory *dir)
 		const struct client *c = directory_by_index(dir, k->record.index);
 
 		if ((kept && f->pending[kept - 1]->record.index == k->record.index) ||
-				(c && c->version >= k->record.version))
+				(c && !c->lent && c->version >= k->record.version))
 			known_client_free(k);
 		else
 			f->pending[kept++] = k;
@@ -110,7 +110,7 @@ static int add_pending(struct clients_feed *f, const struct directory *old, stru
 
 		*at = i;
 		if (k->record.removed == removed)
-			failed = directory_add(fresh, old, &k->record, k->ss, error, error_size);
+			failed = directory_add(fresh, old, &k->record, NULL, error, error_size);
 	}
 	return failed;
 }
@@ -197,7 +197,7 @@ static int heal_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_F
 	uint32_t index;
 
 	(void)why;
-	if (!bytes || !record_peek_index(&index, bytes, len) ||
+	if (!record_peek_index(&index, bytes, len) ||
 			!record_peek_version(&version, bytes, len))
 		return 0;
 	c = directory_by_index(h->n->r->server->directory, index);
@@ -217,7 +217,7 @@ static void heal(struct registry_nats *n, bool write)
 	struct healing h = {n, write};
 	char error[LINE_FILE_ERROR];
 
-	if (line_file_read(n->clients.cache.path, "the clients last known", heal_one, &h, error))
+	if (client_cache_read(&n->clients.cache, heal_one, &h, error))
 		log_limited(LOG_WARNING, 1, "%s", error);
 }
 
@@ -247,7 +247,7 @@ static void take_value(struct registry_nats *n, const struct instant *now, struc
 		return;
 	}
 	index_set_remove(&f->lost, k->record.index);
-	if (c && c->version == k->record.version) {
+	if (c && !c->lent && c->version == k->record.version) {
 		known_client_free(k);
 		return;
 	}
@@ -316,23 +316,49 @@ ticks clients_feed_serve(struct registry_nats *n, const struct instant *now)
 
 /* ---- beginning and end ---- */
 
-/* The cache is read like a clients file; one that is no good is begun anew. */
+struct loading {
+	struct registry_nats *n;
+	struct directory *to;
+};
+
+static int load_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE_ERROR])
+{
+	struct loading *l = arg;
+	struct known_client k = {.len = len};
+	int failed = record_read_checked(&k.record, bytes, len, l->n->keys.record);
+
+	if (failed) {
+		snprintf(why, LINE_FILE_ERROR, "this is not a client record of this cluster");
+	} else {
+		memcpy(k.bytes, bytes, len);
+		verified_add(l->n->verified, &k);
+		failed = directory_add(l->to, NULL, &k.record, NULL, why, LINE_FILE_ERROR);
+	}
+	wipe(&k, sizeof k);
+	return failed;
+}
+
+/* One that is no good is begun anew. */
 static int load_cache(struct registry_nats *n, char *error, size_t error_size)
 {
 	struct clients_feed *f = &n->clients;
-	struct server *s = n->r->server;
-	struct directory *d;
-	char why[CLIENTS_ERROR];
+	struct loading l = {n, directory_new(16)};
+	char why[LINE_FILE_ERROR] = "out of memory";
+	int failed = l.to ? client_cache_read(&f->cache, load_one, &l, why) : -ENOMEM;
 
-	if (registry_load_file(&n->r->o, f->cache.path, s->directory, &d, why, sizeof why) == 0) {
-		server_set_directory(s, d);
+	if (!failed)
+		failed = directory_finish(l.to);
+	if (!failed) {
+		server_set_directory(n->r->server, l.to);
 		return 0;
 	}
+	if (l.to)
+		directory_free(l.to, NULL);
 	log_warning("%s; the clients last known are forgotten, and read from the registry", why);
-	if (client_cache_clear(&f->cache) == 0)
-		return 0;
-	snprintf(error, error_size, "%s: cannot be written", f->cache.path);
-	return -EIO;
+	failed = client_cache_clear(&f->cache);
+	if (failed)
+		snprintf(error, error_size, "%s: cannot be written: %s", f->cache.path, strerror(-failed));
+	return failed;
 }
 
 int clients_feed_open(struct registry_nats *n, const struct instant *now, char *error,
@@ -344,8 +370,8 @@ int clients_feed_open(struct registry_nats *n, const struct instant *now, char *
 
 	if (index_set_init(&f->seen) != 0 || index_set_init(&f->lost) != 0)
 		return -ENOMEM;
-	failed = client_cache_open(&f->cache, n->r->o.cache_file, time_seconds(now->cluster), &age,
-			error, error_size);
+	failed = client_cache_open(&f->cache, n->r->o.cache_file, n->r->o.cluster_secret, n->r->o.op,
+			time_seconds(now->cluster), &age, error, error_size);
 	n->contact = (int64_t)now->boot - (age < 0 ? 0 : age * (int64_t)TICKS_PER_SEC);
 	return failed ? failed : load_cache(n, error, error_size);
 }

@@ -21,7 +21,6 @@
 /* A client record that has been checked. */
 struct known_client {
 	struct record record;
-	uint8_t ss[KEY_SIZE];
 	size_t len;
 	uint8_t bytes[RECORD_MAX];
 };

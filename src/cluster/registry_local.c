@@ -12,30 +12,11 @@ struct loading {
 	struct directory *to;
 };
 
-int registry_client_ss(const struct registry_options *o, const struct directory *from,
-		const struct record *r, uint8_t ss[KEY_SIZE])
-{
-	const struct client *known = from ? directory_by_key(from, r->public) : NULL;
-
-	memset(ss, 0, KEY_SIZE);
-	if (known)
-		memcpy(ss, known->ss, KEY_SIZE); /* it depends on nothing but the two keys */
-	return known || r->removed ? 0 : x25519(o->cluster_secret, r->public, ss);
-}
-
 static int add_client(void *arg, const struct record *r, char *error, size_t error_size)
 {
 	const struct loading *l = arg;
-	uint8_t ss[KEY_SIZE];
-	int failed;
 
-	if (registry_client_ss(l->o, l->from, r, ss) != 0) {
-		snprintf(error, error_size, "client %s: its public key is not usable", r->name);
-		return -EPROTO;
-	}
-	failed = directory_add(l->to, l->from, r, ss, error, error_size);
-	wipe(ss, sizeof ss);
-	return failed;
+	return directory_add(l->to, l->from, r, NULL, error, error_size);
 }
 
 static int read_all(struct loading *l, const char *path, char *error)
@@ -52,8 +33,9 @@ static int read_all(struct loading *l, const char *path, char *error)
 	return failed;
 }
 
-int registry_load_file(const struct registry_options *o, const char *path,
-		const struct directory *from, struct directory **directory, char *error,
+/* A directory from a clients file, ready for readers, which shares what is unchanged in `from`. */
+static int load_file(const struct registry_options *o, const char *path, const struct directory *from,
+	 struct directory **directory, char *error,
 		size_t error_size)
 {
 	struct loading l = {o, from, directory_new(from ? directory_count(from) : 16)};
@@ -77,7 +59,7 @@ static int local_reload(struct registry *r, const char *clients_file, char *erro
 		size_t error_size)
 {
 	struct directory *fresh;
-	int failed = registry_load_file(&r->o, clients_file, r->server->directory, &fresh, error,
+	int failed = load_file(&r->o, clients_file, r->server->directory, &fresh, error,
 			error_size);
 
 	if (!failed)

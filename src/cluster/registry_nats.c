@@ -43,8 +43,6 @@ static struct known_client *check_client(struct registry_nats *n, const char *ke
 	struct known_client *k = calloc(1, sizeof *k);
 	int failed = k ? client_value_read(&n->keys, key, value, len, &k->record) : -ENOMEM;
 
-	if (!failed)
-		failed = registry_client_ss(&n->r->o, NULL, &k->record, k->ss);
 	if (failed) {
 		if (k)
 			known_client_free(k);

@@ -261,6 +261,8 @@ static void round_of_work(struct worker *w)
 	count(w, TRAFFIC_LOOPS, 1);
 	for (int i = 0; i < n; i++)
 		dispatch(w, events[i].data.u64, events[i].events);
+	if (w->path->uplink)
+		w->deadline = MIN(w->deadline, uplink_deadline(w->path->uplink, &w->now));
 	if (w->timer && w->now.boot >= w->deadline)
 		w->deadline = w->timer(w->timer_arg, w);
 	if (w->path->uplink && w->device_paused && w->path->uplink->newest)

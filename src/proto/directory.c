@@ -106,7 +106,10 @@ static struct client *client_new(const struct record *r, const uint8_t ss[KEY_SI
 	c->port_count = r->port_count;
 	memcpy(c->public, r->public, KEY_SIZE);
 	memcpy(c->psk, r->psk, KEY_SIZE);
-	memcpy(c->ss, ss, KEY_SIZE);
+	if (ss) {
+		memcpy(c->ss, ss, KEY_SIZE);
+		atomic_init(&c->ss_of, 1);
+	}
 	c->prefix_count = count;
 	memcpy(c->data, prefixes, prefix_size);
 	c->name_len = (uint8_t)name_len;
@@ -119,7 +122,7 @@ static bool client_same(const struct client *a, const struct client *b)
 	return a->version == b->version && a->removed == b->removed && a->lent == b->lent &&
 	       a->rights == b->rights && a->port_first == b->port_first && a->port_count == b->port_count &&
 	       memcmp(a->public, b->public, KEY_SIZE) == 0 &&
-	       equal_secret(a->psk, b->psk, KEY_SIZE) && equal_secret(a->ss, b->ss, KEY_SIZE) &&
+	       equal_secret(a->psk, b->psk, KEY_SIZE) &&
 	       a->prefix_count == b->prefix_count && a->name_len == b->name_len &&
 	       memcmp(a->data, b->data, PREFIX_SIZE * a->prefix_count + (size_t)a->name_len) == 0;
 }

@@ -32,9 +32,10 @@ struct client {
 	bool lent;               /* known from a ticket alone: until its session ends */
 	uint8_t prefix_count;
 	uint8_t name_len;
+	_Atomic uint8_t ss_of;   /* cluster key for which ss has been made, counted from 1; 0: none yet */
 	uint32_t references;     /* directories that hold it; only touched by who builds them */
 	uint8_t public[KEY_SIZE], psk[KEY_SIZE];
-	uint8_t ss[KEY_SIZE];    /* static-static DH with the cluster key: made at load */
+	uint8_t ss[KEY_SIZE];    /* static-static DH with that key; written once, before ss_of */
 	_Atomic uint32_t flood_copies; /* token buckets, refilled by the second; see mode/ */
 	_Atomic uint32_t flood_second;
 	_Atomic uint32_t rate_packets;
@@ -45,7 +46,8 @@ struct client {
 struct directory;
 
 /*
- * Building.  add takes a record (borrowed) and the ss for it; where `from` (the
+ * Building.  add takes a record (borrowed) and the ss for it with the first
+ * cluster key (NULL: the first handshake makes it); where `from` (the
  * directory in use, may be NULL) has the same client unchanged, its object is
  * shared, and where it has changed a new object takes its place and inherits
  * nothing but the session.  Two records with one index: the higher version

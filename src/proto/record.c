@@ -206,8 +206,9 @@ static bool parse(struct record *r, const uint8_t **sealed, const uint8_t *in, s
 	return !b.bad && reader_left(&b) == 0 && strlen(r->name) == name_len && record_valid(r);
 }
 
-int record_read(struct record *r, const uint8_t *in, size_t len, const struct operator_public *op,
-		const uint8_t seal_key[KEY_SIZE])
+/* op NULL: the signature has been checked. */
+static int read_record(struct record *r, const uint8_t *in, size_t len,
+		const struct operator_public *op, const uint8_t seal_key[KEY_SIZE])
 {
 	struct record found = {0};
 	const uint8_t *sealed;
@@ -217,7 +218,7 @@ int record_read(struct record *r, const uint8_t *in, size_t len, const struct op
 	if (!parse(&found, &sealed, in, len - SIGNATURE_SIZE))
 		return -EINVAL;
 	const uint8_t *signature = in + len - SIGNATURE_SIZE;
-	if (!operator_signed(sign_label, in, len - SIGNATURE_SIZE, op->sign, signature))
+	if (op && !operator_signed(sign_label, in, len - SIGNATURE_SIZE, op->sign, signature))
 		return -EBADMSG;
 	if (sealed && !psk_open(&found, sealed, seal_key)) {
 		wipe(&found, sizeof found);
@@ -226,6 +227,18 @@ int record_read(struct record *r, const uint8_t *in, size_t len, const struct op
 	*r = found;
 	wipe(&found, sizeof found);
 	return 0;
+}
+
+int record_read(struct record *r, const uint8_t *in, size_t len, const struct operator_public *op,
+		const uint8_t seal_key[KEY_SIZE])
+{
+	return read_record(r, in, len, op, seal_key);
+}
+
+int record_read_checked(struct record *r, const uint8_t *in, size_t len,
+		const uint8_t seal_key[KEY_SIZE])
+{
+	return read_record(r, in, len, NULL, seal_key);
 }
 
 bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len)

@@ -61,6 +61,9 @@ size_t record_write(uint8_t out[RECORD_MAX], const struct record *r,
 /* 0; -EINVAL malformed, -EBADMSG signature, -EKEYREJECTED sealed for another cluster. */
 int record_read(struct record *r, const uint8_t *in, size_t len, const struct operator_public *op,
 		const uint8_t seal_key[KEY_SIZE]);
+/* The same for a record whose signature is known to have been checked. */
+int record_read_checked(struct record *r, const uint8_t *in, size_t len,
+		const uint8_t seal_key[KEY_SIZE]);
 /* The index alone, of a record that need not be ours; false if it cannot be a record. */
 bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len);
 /* Likewise its version. */

@@ -7,6 +7,8 @@
  * its secret.  The cheap tests come first; failure is silence.
  */
 #include "proto/server_internal.h"
+
+#include <errno.h>
 #include "proto/ticket.h"
 
 /* /24 or /56: what one attacker can easily have. */
@@ -71,20 +73,53 @@ static enum drop rate_check(struct server *s, const struct instant *now, const s
 	return DROP_NONE;
 }
 
+/*
+ * The static-static part of a client's key.  A DH, so it is kept: made when the
+ * client first shakes hands, not for all clients when they are read.
+ */
+static int client_ss(struct server *s, const struct cluster_key *key, struct client *c,
+		uint8_t ss[KEY_SIZE])
+{
+	uint8_t number = (uint8_t)(key - s->cluster + 1);
+	uint8_t made = atomic_load_explicit(&c->ss_of, memory_order_acquire);
+
+	if (made == number) {
+		memcpy(ss, c->ss, KEY_SIZE);
+		return 0;
+	}
+	if (x25519(key->pair.secret, c->public, ss) != 0)
+		return -EPROTO;
+	if (made)
+		return 0; /* there is one for another of our keys */
+	pthread_mutex_lock(&s->lock);
+	if (!c->ss_of) {
+		memcpy(c->ss, ss, KEY_SIZE);
+		atomic_store_explicit(&c->ss_of, number, memory_order_release);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
 /* Who it is: the client behind message 1, and what it offers; r goes on from there. */
 static enum drop recognise(struct server *s, const struct cluster_key *key,
 		const struct datagram *d, struct responder *r, struct offer *offer,
 		struct client **client)
 {
 	const struct directory *dir = atomic_load_explicit(&s->directory, memory_order_acquire);
+	uint8_t ss[KEY_SIZE];
 	struct client *c;
+	int failed;
 
 	if (responder_open(r, &key->pair, d->data, d->len) != 0)
 		return DROP_HANDSHAKE;
 	c = directory_by_key(dir, r->client_public);
 	if (!c || c->removed)
 		return c ? DROP_REVOKED : DROP_UNKNOWN_CLIENT;
-	if (responder_accept(r, c->ss, offer) != 0)
+	failed = client_ss(s, key, c, ss);
+	if (!failed)
+		failed = responder_accept(r, ss, offer);
+	wipe(ss, sizeof ss);
+	if (failed)
 		return DROP_HANDSHAKE;
 	if (!memchr(offer->versions, PROTOCOL_VERSION, offer->version_count) || !offer->aead_count)
 		return DROP_VERSION;

@@ -370,7 +370,7 @@ static void renew_session(struct uplink *u, const struct instant *now)
 		handshake_want(u, now);
 }
 
-static ticks next_deadline(const struct uplink *u, const struct instant *now)
+ticks uplink_deadline(const struct uplink *u, const struct instant *now)
 {
 	ticks next = now->boot + TICKS_S(1);
 
@@ -398,5 +398,5 @@ ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *ou
 	suspect_silence(u, now, out);
 	if (u->newest && u->o.keepalive && now->boot >= u->last_sent + TICKS_S(u->o.keepalive))
 		uplink_keepalive(u, now, out);
-	return next_deadline(u, now);
+	return uplink_deadline(u, now);
 }

@@ -166,6 +166,8 @@ unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now);
 
 /* Whatever is due; returns the boot time at which to call again at the latest. */
 ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *out);
+/* When that is, from the present state: a packet may have brought it forward. */
+ticks uplink_deadline(const struct uplink *u, const struct instant *now);
 /* The machine woke up, or its addresses changed: the cluster must learn where we are. */
 void uplink_moved(struct uplink *u, const struct instant *now, struct output *out);
 /*
