@@ -45,6 +45,7 @@ struct daemon {
 	struct notify notify;
 	struct watchdog watchdog;
 	struct instant started;
+	unsigned running; /* workers whose thread has been made */
 	int control, control_lock; /* descriptors */
 	struct watched watched[WATCHED_MAX];
 	unsigned watched_count;

@@ -105,9 +105,10 @@ static void *worker_main(void *arg)
 
 static int start_workers(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->path.worker_count; i++) {
-		int failed = pthread_create(&d->path.worker[i]->thread, NULL, worker_main,
-				d->path.worker[i]);
+	for (d->running = 0; d->running < d->path.worker_count; d->running++) {
+		struct worker *w = d->path.worker[d->running];
+		int failed = pthread_create(&w->thread, NULL, worker_main, w);
+
 		if (failed)
 			return -failed;
 	}
@@ -117,42 +118,54 @@ static int start_workers(struct daemon *d)
 static void stop_workers(struct daemon *d)
 {
 	atomic_store(&d->path.stop, true);
-	for (unsigned i = 0; i < d->path.worker_count; i++) {
+	for (unsigned i = 0; i < d->running; i++) {
 		worker_wake(d->path.worker[i]);
 		pthread_join(d->path.worker[i]->thread, NULL);
 	}
 }
 
-static int run(struct daemon *d, char error[SENTENCE])
+/* Threads, then the filter on system calls, which they need for being made. */
+static int start_threads(struct daemon *d, char error[SENTENCE])
 {
-	int failed = d->conf.role == CONF_SERVER ? server_role_run(d, error) : 0;
+	int failed = start_workers(d);
 
-	if (failed)
-		return failed;
-	failed = start_workers(d);
 	if (!failed)
 		failed = watchdog_start(&d->watchdog, &d->path, &d->notify, d->conf.watchdog * 1000);
 	if (!failed)
 		failed = priv_seccomp();
-	if (failed) {
+	if (failed)
 		snprintf(error, SENTENCE, "threads or the system call filter cannot be set up: %s",
 				strerror(-failed));
+	return failed;
+}
+
+static int serve(struct daemon *d, char error[SENTENCE])
+{
+	int failed = d->conf.role == CONF_SERVER ? server_role_announce(d, error) : 0;
+
+	if (failed)
 		return failed;
-	}
 	log_notice("%s %s: running as %s, %s, %u worker%s", d->conf.name, ANYRELAY_VERSION,
 			d->conf.role == CONF_SERVER ? "server" : "client", crypto_backend_name(),
 			d->path.worker_count, d->path.worker_count == 1 ? "" : "s");
-	if (d->conf.role == CONF_SERVER)
-		failed = server_role_announce(d, error);
-	if (!failed) {
-		notify_send(&d->notify, "READY=1");
-		control_serve(d);
-		failed = mesh_role_verdict(d, error);
-		log_notice("%s: stopping", d->conf.name);
-	}
+	notify_send(&d->notify, "READY=1");
+	control_serve(d);
+	log_notice("%s: stopping", d->conf.name);
+	return mesh_role_verdict(d, error);
+}
+
+static int run(struct daemon *d, char error[SENTENCE])
+{
+	bool server = d->conf.role == CONF_SERVER;
+	int failed = server ? server_role_run(d, error) : 0;
+
+	if (!failed)
+		failed = start_threads(d, error);
+	if (!failed)
+		failed = serve(d, error);
 	watchdog_stop(&d->watchdog);
 	stop_workers(d);
-	if (d->conf.role == CONF_SERVER && d->registry.ops->close)
+	if (server && d->registry.ops->close)
 		d->registry.ops->close(&d->registry);
 	return failed;
 }

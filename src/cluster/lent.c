@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The anyrelay authors */
 #include "cluster/lent.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -66,17 +67,20 @@ void lent_offer(void *arg, const struct record *r)
 }
 
 /* Into the new directory; a record that contradicts one of the registry's stays out. */
-static void add(struct lent *l, struct directory *to, const struct directory *from, struct record *r)
+static int add(struct lent *l, struct directory *to, const struct directory *from, struct record *r)
 {
 	char error[256];
 	uint8_t ss[KEY_SIZE];
+	int failed;
 
 	r->lent = true;
 	if (directory_by_index(from, r->index) || x25519(l->cluster_secret, r->public, ss) != 0)
-		return;
-	if (directory_add(to, NULL, r, ss, error, sizeof error))
-		log_limited(LOG_WARNING, 5, "a client known from its ticket is left out: %s", error);
+		return 0;
+	failed = directory_add(to, NULL, r, ss, error, sizeof error);
 	wipe(ss, sizeof ss);
+	if (failed == -EEXIST)
+		log_limited(LOG_WARNING, 5, "a client known from its ticket is left out: %s", error);
+	return failed == -EEXIST ? 0 : failed;
 }
 
 /* A directory like the present one, without `gone` and with the records. */
@@ -85,16 +89,14 @@ static void replace(struct lent *l, const uint32_t *gone, size_t gone_count, str
 {
 	const struct directory *from = l->server->directory; /* only this thread replaces it */
 	struct directory *to = directory_new(directory_count(from) + count);
+	int failed;
 
 	if (!to)
 		return;
-	if (directory_share(to, from, gone, gone_count) != 0) {
-		directory_free(to, NULL);
-		return;
-	}
-	for (unsigned i = 0; i < count; i++)
-		add(l, to, from, &records[i]);
-	if (directory_finish(to) == 0)
+	failed = directory_share(to, from, gone, gone_count);
+	for (unsigned i = 0; i < count && !failed; i++)
+		failed = add(l, to, from, &records[i]);
+	if (!failed && directory_finish(to) == 0)
 		server_set_directory(l->server, to);
 	else
 		directory_free(to, NULL);

@@ -246,6 +246,10 @@ int nats_link_open(struct nats_link *l, const struct registry_options *o, const 
 	if (s != NATS_OK && s != NATS_NOT_YET_CONNECTED)
 		return fail(-ECONNREFUSED, error, error_size, "[Registry] Servers: no connection to "
 				"NATS: %s", nats_GetLastError(NULL));
+	if (!wait && s == NATS_OK)
+		reconnected(l->connection, l);
+	else if (!wait)
+		log_warning("registry: NATS cannot be reached yet; clients are served from what is known");
 	s = jsOptions_Init(&js);
 	js.Wait = NATS_WAIT_MS;
 	if (s == NATS_OK)

@@ -9,10 +9,7 @@
 #include "cluster/registry_internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <urcu-qsbr.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -85,7 +82,8 @@ static void tidy_pending(struct clients_feed *f, const struct directory *dir)
 {
 	size_t kept = 0;
 
-	qsort(f->pending, f->pending_count, sizeof *f->pending, compare_pending);
+	if (f->pending_count)
+		qsort(f->pending, f->pending_count, sizeof *f->pending, compare_pending);
 	for (size_t i = 0; i < f->pending_count; i++) {
 		struct known_client *k = f->pending[i];
 		const struct client *c = directory_by_index(dir, k->record.index);
@@ -139,17 +137,24 @@ static int build(struct clients_feed *f, const struct directory *old, struct dir
 	return failed;
 }
 
+static void remember_one(struct clients_feed *f, const struct known_client *k)
+{
+	int failed = client_cache_append(&f->cache, k->bytes, k->len, k->record.name);
+
+	if (failed)
+		log_limited(LOG_WARNING, 1, "%s: a client cannot be kept there: %s", f->cache.path,
+				strerror(-failed));
+}
+
+/* In the order in which they were added: it will be read in that order. */
 static void remember(struct clients_feed *f)
 {
-	for (size_t i = 0; i < f->pending_count; i++) {
-		const struct known_client *k = f->pending[i];
-		int failed = client_cache_append(&f->cache, k->bytes, k->len, k->record.name);
-
-		if (failed)
-			log_limited(LOG_WARNING, 1, "%s: a client cannot be kept there: %s",
-					f->cache.path, strerror(-failed));
+	for (int removed = 1; removed >= 0; removed--)
+		for (size_t i = 0; i < f->pending_count; i++)
+			if (f->pending[i]->record.removed == removed)
+				remember_one(f, f->pending[i]);
+	for (size_t i = 0; i < f->pending_count; i++)
 		known_client_free(f->pending[i]);
-	}
 	f->pending_count = 0;
 }
 
@@ -159,7 +164,7 @@ static void rebuild(struct registry_nats *n)
 	struct directory *old = n->r->server->directory, *fresh;
 	char error[CLIENTS_ERROR] = "not enough memory for the clients";
 	size_t at = 0;
-	int failed;
+	int failed = 0;
 
 	tidy_pending(f, old);
 	while (f->pending_count &&
@@ -312,81 +317,4 @@ ticks clients_feed_serve(struct registry_nats *n, const struct instant *now)
 		index_set_clear(&f->lost); /* what is not in the cache cannot be helped */
 	}
 	return f->pending_count ? f->next_rebuild : 0;
-}
-
-/* ---- beginning and end ---- */
-
-struct loading {
-	struct registry_nats *n;
-	struct directory *to;
-};
-
-static int load_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE_ERROR])
-{
-	struct loading *l = arg;
-	struct known_client k = {.len = len};
-	int failed = record_read_checked(&k.record, bytes, len, l->n->keys.record);
-
-	if (failed) {
-		snprintf(why, LINE_FILE_ERROR, "this is not a client record of this cluster");
-	} else {
-		memcpy(k.bytes, bytes, len);
-		verified_add(l->n->verified, &k);
-		failed = directory_add(l->to, NULL, &k.record, NULL, why, LINE_FILE_ERROR);
-	}
-	wipe(&k, sizeof k);
-	return failed;
-}
-
-/* One that is no good is begun anew. */
-static int load_cache(struct registry_nats *n, char *error, size_t error_size)
-{
-	struct clients_feed *f = &n->clients;
-	struct loading l = {n, directory_new(16)};
-	char why[LINE_FILE_ERROR] = "out of memory";
-	int failed = l.to ? client_cache_read(&f->cache, load_one, &l, why) : -ENOMEM;
-
-	if (!failed)
-		failed = directory_finish(l.to);
-	if (!failed) {
-		server_set_directory(n->r->server, l.to);
-		return 0;
-	}
-	if (l.to)
-		directory_free(l.to, NULL);
-	log_warning("%s; the clients last known are forgotten, and read from the registry", why);
-	failed = client_cache_clear(&f->cache);
-	if (failed)
-		snprintf(error, error_size, "%s: cannot be written: %s", f->cache.path, strerror(-failed));
-	return failed;
-}
-
-int clients_feed_open(struct registry_nats *n, const struct instant *now, char *error,
-		size_t error_size)
-{
-	struct clients_feed *f = &n->clients;
-	int64_t age = -1;
-	int failed;
-
-	if (index_set_init(&f->seen) != 0 || index_set_init(&f->lost) != 0)
-		return -ENOMEM;
-	failed = client_cache_open(&f->cache, n->r->o.cache_file, n->r->o.cluster_secret, n->r->o.op,
-			time_seconds(now->cluster), &age, error, error_size);
-	n->contact = (int64_t)now->boot - (age < 0 ? 0 : age * (int64_t)TICKS_PER_SEC);
-	return failed ? failed : load_cache(n, error, error_size);
-}
-
-void clients_feed_close(struct registry_nats *n)
-{
-	struct clients_feed *f = &n->clients;
-
-	for (size_t i = 0; i < f->pending_count; i++)
-		known_client_free(f->pending[i]);
-	for (size_t i = 0; i < f->held_count; i++)
-		known_client_free(f->held[i]);
-	free(f->pending);
-	free(f->held);
-	index_set_free(&f->seen);
-	index_set_free(&f->lost);
-	client_cache_close(&f->cache);
 }

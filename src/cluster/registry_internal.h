@@ -95,10 +95,12 @@ static inline void registry_count(struct registry_nats *n, enum registry_counter
 	atomic_fetch_add_explicit(&n->counter[c], 1, memory_order_relaxed);
 }
 
-/* ---- registry_clients.c ---- main thread, but for the last */
+/* ---- registry_load.c ---- main thread */
 int clients_feed_open(struct registry_nats *n, const struct instant *now, char *error,
 		size_t error_size);
 void clients_feed_close(struct registry_nats *n);
+
+/* ---- registry_clients.c ---- main thread */
 /* Consumes the change's value. */
 void clients_feed_take(struct registry_nats *n, const struct instant *now, struct change *c);
 /* What time has come for.  Returns when it wants to be called again (boot time), 0: no wish. */

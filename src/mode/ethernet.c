@@ -125,8 +125,9 @@ static enum mac_verdict mac_learn_locked(struct ethernet *e, uint64_t word, uint
 }
 
 /* Known and fresh: nothing to write. */
-static bool mac_settled(struct ethernet *e, uint64_t word, uint32_t port, ticks now)
+bool mac_settled(struct ethernet *e, const uint8_t mac[6], uint32_t port, ticks now)
 {
+	uint64_t word = mac_word(mac);
 	for (unsigned i = 0; i < MAC_PROBES; i++) {
 		struct mac_entry *m = mac_place(e, word, i);
 
@@ -146,7 +147,7 @@ enum mac_verdict mac_learn(struct ethernet *e, const uint8_t mac[6], uint32_t po
 
 	if (mac[0] & 1) /* a group address is no source */
 		return MAC_REFUSED;
-	if (mac_settled(e, word, port, now))
+	if (mac_settled(e, mac, port, now))
 		return MAC_LEARNT;
 	pthread_mutex_lock(&e->lock);
 	verdict = mac_learn_locked(e, word, port, now);
@@ -212,6 +213,17 @@ void ethernet_frame(struct worker *w, struct client *origin, uint8_t *frame, siz
 
 	if (origin && !(origin->rights & RIGHT_ETHERNET)) {
 		count_drop(w, DROP_DENIED);
+		return;
+	}
+	if (origin && w->device[DEVICE_TAP] >= 0 &&
+			!memcmp(frame + 6, w->path->device[DEVICE_TAP].mac, 6)) {
+		count_drop(w, DROP_MAC_TABLE); /* the server's own, also while it is silent */
+		return;
+	}
+	/* looking for a place takes a lock and a walk: no more of that than of flooding */
+	if (!mac_settled(w->path->ethernet, frame + 6, origin ? origin->index : 0, w->now.boot) &&
+			!flood_take(w, origin, 1)) {
+		count_drop(w, DROP_FLOOD_RATE);
 		return;
 	}
 	if (mac_learn(w->path->ethernet, frame + 6, origin ? origin->index : 0, w->now.boot) ==

@@ -26,6 +26,8 @@ void ethernet_frame_to_server(struct worker *w, uint8_t *frame, size_t len);
 enum mac_verdict { MAC_LEARNT, MAC_REFUSED };
 /* port: a client's index, or 0 for the TAP.  now: boot time. */
 enum mac_verdict mac_learn(struct ethernet *e, const uint8_t mac[6], uint32_t port, ticks now);
+/* Known to be behind this port, and so lately that mac_learn() has nothing to write. */
+bool mac_settled(struct ethernet *e, const uint8_t mac[6], uint32_t port, ticks now);
 /* The port it is behind; false: not known. */
 bool mac_find(struct ethernet *e, const uint8_t mac[6], ticks now, uint32_t *port);
 

@@ -240,6 +240,8 @@ int anycast_set(struct anycast *a, enum anycast_reason reason, bool on, char *er
 
 	if (a->enabled && announce != a->announced)
 		result = set_markers(a, announce);
+	if (result != 0 && announce) /* all or none */
+		set_markers(a, false);
 	if (result != 0)
 		return fail(result, error, error_size, "the marker route to the anycast address cannot "
 				"be %s: %s", announce ? "set" : "removed", strerror(-result));

@@ -133,7 +133,7 @@ struct worker {
 	struct tx_run run;
 	struct pieces *pieces;
 	uint16_t piece_id;
-	uint32_t icmp_second, icmp_count;
+	uint32_t icmp_second, icmp_count[2]; /* errors this second: too big, and all others */
 
 	_Atomic(struct worker_call *) call;
 	unsigned watch_count;

@@ -112,15 +112,16 @@ static void send_fragments(struct worker *w, const struct far_end *end, const st
 			scratch, send_fragment, &sink));
 }
 
-static bool icmp_allowed(struct worker *w)
+/* Who provokes errors of one kind must not keep others from learning their path MTU. */
+static bool icmp_allowed(struct worker *w, enum icmp_error what)
 {
 	uint32_t second = (uint32_t)(w->now.boot / TICKS_PER_SEC);
 
 	if (w->icmp_second != second) {
 		w->icmp_second = second;
-		w->icmp_count = 0;
+		memset(w->icmp_count, 0, sizeof w->icmp_count);
 	}
-	return w->icmp_count++ < ICMP_A_SECOND;
+	return w->icmp_count[what == ICMP_ERROR_TOO_BIG]++ < ICMP_A_SECOND;
 }
 
 void send_icmp_error(struct worker *w, const struct packet *p, enum icmp_error what, unsigned mtu)
@@ -130,15 +131,13 @@ void send_icmp_error(struct worker *w, const struct packet *p, enum icmp_error w
 	struct packet error = {.data = buffer};
 	struct far_end end;
 
-	if (!icmp_allowed(w))
-		return;
 	/*
 	 * From the server's inner address; where there is none (a client), from
 	 * the destination, which the sender's reverse path check lets in.
 	 */
 	error.len = icmp_error(buffer, p->data, &p->in, what, mtu,
 			w->path->has_own[f] ? w->path->own[f] : p->in.dst);
-	if (!error.len)
+	if (!error.len || !icmp_allowed(w, what))
 		return;
 	count(w, TRAFFIC_ICMP_ERRORS, 1);
 	if (!p->origin)

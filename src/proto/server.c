@@ -175,7 +175,7 @@ static enum drop open_data(struct server *s, const struct instant *now, const st
 	if (unlikely(!fresh(s, a, &p))) {
 		if (is_time_hello(p.plain, p.len))
 			return server_time_hello(s, now, a, &p, out);
-		struct sighting g = {.aead = aead, .keys = server_epoch_keys(s, a->kid, a->epoch)};
+		struct sighting g = {.aead = aead, .keys = active_epoch_keys(s, a)};
 		memcpy(g.sid, a->sid, SID_SIZE);
 		server_time_challenge(s, now, a, &g, &p, out);
 		return DROP_AGE;
@@ -217,7 +217,7 @@ static enum drop downstream_unknown(struct server *s, const struct instant *now,
 	const struct session_record *r = down->record;
 	struct sighting g = {.client = c, .aead = r->aead};
 
-	g.keys = server_epoch_keys(s, r->kid, r->epoch);
+	g.keys = server_epoch_keys(s, r->kid, r->epoch, r->sid, c->index);
 	if (!g.keys)
 		return DROP_NO_SESSION;
 	memcpy(g.sid, r->sid, SID_SIZE);

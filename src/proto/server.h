@@ -165,7 +165,7 @@ struct server {
 	uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
-	struct limiter challenges, handshakes, hints;
+	struct limiter challenges, handshakes, proven, hints;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
 	_Atomic uint64_t hint_second, icmp_second, ticket_second;
 	client_lent *client_lent;

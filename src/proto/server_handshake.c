@@ -60,16 +60,20 @@ static enum drop rate_check(struct server *s, const struct instant *now, const s
 	uint32_t second = (uint32_t)(now->boot / TICKS_PER_SEC);
 	uint8_t token[TOKEN_SIZE], retry[RETRY_SIZE];
 
-	if (!limiter_pass_all(&s->handshake_second, second, s->handshake_rate) &&
-			!token_check(ring, d->from, now->cluster, d->data + MESSAGE1_TOKEN)) {
+	/* who has proven his address has a limit of his own, which nobody else can use up */
+	if (token_check(ring, d->from, now->cluster, d->data + MESSAGE1_TOKEN))
+		return limiter_pass(&s->proven, prefix_hash(s, d->from), second,
+				       s->handshake_prefix_rate) ?
+				DROP_NONE : DROP_RATE;
+	if (!limiter_pass_all(&s->handshake_second, second, s->handshake_rate) ||
+			!limiter_pass(&s->handshakes, prefix_hash(s, d->from), second,
+					s->handshake_prefix_rate)) {
 		token_make(keyring_issuer(ring), d->from, now->cluster, token);
 		retry_write(d->data, token, key->mac_key, retry);
 		server_event(s, SERVER_RETRIES);
 		out->send(out, d->from, retry, sizeof retry);
 		return DROP_TOKEN;
 	}
-	if (!limiter_pass(&s->handshakes, prefix_hash(s, d->from), second, s->handshake_prefix_rate))
-		return DROP_RATE;
 	return DROP_NONE;
 }
 

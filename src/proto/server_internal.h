@@ -64,8 +64,17 @@ bool server_hello_known(const struct server *s, const struct active *a, const st
 /* (full T, epoch, number): the client alone makes it, so it orders all its packets. */
 bool server_version_newer(uint64_t full_t, uint64_t epoch, uint32_t number,
 		const struct session_record *than);
-/* The epoch keys of an active session, while they live. */
-const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch);
+/*
+ * The epoch keys of a client's session, while they live.  Two lineages may share
+ * kid and epoch: the session id tells them apart.
+ */
+const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch,
+		const uint8_t sid[SID_SIZE], uint32_t index);
+static inline const struct epoch_keys *active_epoch_keys(const struct server *s,
+		const struct active *a)
+{
+	return server_epoch_keys(s, a->kid, a->epoch, a->sid, a->client->index);
+}
 /* Under the lock: goes forward to the present epoch. */
 void server_step_epochs(struct server *s, const struct instant *now);
 /* Makes the sending state if it is not there yet. */

@@ -37,14 +37,15 @@ static void keyring_publish(struct server *s, struct keyring *ring)
 	server_retire(s, old, keyring_destroy);
 }
 
-const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch)
+const struct epoch_keys *server_epoch_keys(const struct server *s, uint8_t kid, uint64_t epoch,
+		const uint8_t sid[SID_SIZE], uint32_t index)
 {
 	const struct keyring *ring = atomic_load_explicit(&s->keyring, memory_order_acquire);
 	const struct epoch_keys *k;
 	unsigned at = 0;
 
 	while ((k = keyring_find(ring, kid, &at)))
-		if (k->epoch == epoch)
+		if (k->epoch == epoch && sid_index(k, sid) == index)
 			return k;
 	return NULL;
 }

@@ -91,7 +91,7 @@ void server_unproven(struct server *s, const struct instant *now, struct active 
 	/* sent before the move that brought the record here, and only now arrived */
 	if (record && !server_version_newer(p->full_t, a->epoch, p->number, record))
 		return;
-	k = server_epoch_keys(s, a->kid, a->epoch);
+	k = active_epoch_keys(s, a);
 	if (!k || !may_challenge(s, now, a->sid, p))
 		return;
 	server_need_tx(s, now, a);
@@ -112,7 +112,7 @@ static void acknowledge(struct server *s, const struct instant *now, struct acti
 static enum drop server_hello(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, const struct hello *h, struct output *out)
 {
-	const struct epoch_keys *k = server_epoch_keys(s, a->kid, a->epoch);
+	const struct epoch_keys *k = active_epoch_keys(s, a);
 	enum drop why;
 
 	switch (k ? cookie_check(k, h->kind, a->sid, &h->address, now->cluster, h->cookie) : -1) {
@@ -166,7 +166,7 @@ enum drop server_time_hello_check(const struct instant *now, const struct epoch_
 enum drop server_time_hello(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, struct output *out)
 {
-	const struct epoch_keys *k = server_epoch_keys(s, a->kid, a->epoch);
+	const struct epoch_keys *k = active_epoch_keys(s, a);
 	enum drop why = server_time_hello_check(now, k, a->sid, p);
 	struct hello h;
 

@@ -137,8 +137,12 @@ enum drop server_hello_apply(struct server *s, const struct instant *now, struct
 		const struct arrival *p, const struct hello *h)
 {
 	struct client *c = a->client;
-	struct session_record *old = c->session, *new = record_new(s, a, p, h);
+	struct session_record *old, *new;
 
+	if (c->removed) /* while we waited for the lock */
+		return DROP_REVOKED;
+	old = c->session;
+	new = record_new(s, a, p, h);
 	if (!new)
 		return DROP_SLOTS;
 	if (old && record_same(old, new)) {

@@ -17,6 +17,7 @@
  */
 #define ACTIVE_IDLE     TICKS_S(7)
 #define RECORDS_A_SWEEP 65536
+#define ENDS_A_SWEEP    512 /* each walks the list of everybody, under the lock */
 
 struct retired {
 	struct retired *next;
@@ -77,10 +78,7 @@ void server_retire(struct server *s, void *p, void (*destroy)(void *p))
 	struct retired *r = malloc(sizeof *r);
 
 	if (!r) {
-		/* no memory to remember it by: wait here instead, which is always right */
-		urcu_qsbr_synchronize_rcu();
-		destroy ? destroy(p) : free(p);
-		return;
+		return; /* no memory to remember it by: it is lost, since readers may have it */
 	}
 	*r = (struct retired){.next = s->retired, .p = p, .destroy = destroy ? destroy : free};
 	s->retired = r;
@@ -211,7 +209,8 @@ struct active *server_activate(struct server *s, const struct instant *now,
 	a = active_find(s->active, g->sid); /* another worker may have been faster */
 	if (a)
 		goto out;
-	if (room_for_sibling(s, now, g->client))
+	/* removed while we waited for the lock: who has it now will free it */
+	if (!g->client->removed && room_for_sibling(s, now, g->client))
 		a = active_take(s->active);
 	if (!a)
 		goto out;
@@ -286,11 +285,15 @@ static void sweep_records(struct server *s, const struct instant *now)
 {
 	size_t count = directory_count(s->directory);
 
-	for (size_t n = MIN(count, RECORDS_A_SWEEP); n; n--) {
+	unsigned ended = 0;
+
+	for (size_t n = MIN(count, RECORDS_A_SWEEP); n && ended < ENDS_A_SWEEP; n--) {
 		struct client *c = directory_at(s->directory, s->sweep++ % count);
 
-		if (c->session && time_seconds(now->cluster) >= session_end(c->session->epoch))
+		if (c->session && time_seconds(now->cluster) >= session_end(c->session->epoch)) {
 			end_record(s, c);
+			ended++;
+		}
 	}
 }
 

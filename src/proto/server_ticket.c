@@ -29,8 +29,8 @@ static bool verify(const struct record *r, const struct epoch_keys *k, const str
 	return good;
 }
 
-static enum drop take_ticket(struct server *s, const struct epoch_keys *k, const struct datagram *d,
-		size_t n, enum aead aead)
+static enum drop take_ticket(struct server *s, uint32_t second, const struct epoch_keys *k,
+		const struct datagram *d, size_t n, enum aead aead)
 {
 	struct record r;
 	enum drop why = DROP_TAG;
@@ -38,6 +38,10 @@ static enum drop take_ticket(struct server *s, const struct epoch_keys *k, const
 	if (ticket_open(k, d->data + HEADER_TO, d->data + TICKET_AT, n, &r) == 0 &&
 			r.index == sid_index(k, d->data + HEADER_TO) &&
 			verify(&r, k, d, TICKET_AT + n, aead)) {
+		if (!limiter_pass_all(&s->ticket_second, second, TICKETS_A_SECOND)) {
+			wipe(&r, sizeof r);
+			return DROP_RATE;
+		}
 		server_event(s, SERVER_TICKETS);
 		s->client_lent(s->client_lent_arg, &r);
 		why = DROP_NONE;
@@ -63,16 +67,13 @@ enum drop server_ticket(struct server *s, const struct instant *now, const struc
 	n = load_be16(d->data + HEADER_SIZE);
 	if (n < TICKET_MIN || n > TICKET_MAX || d->len < TICKET_AT + n + TAG_SIZE)
 		return DROP_SIZE;
-	if (!limiter_pass_all(&s->ticket_second, (uint32_t)(now->boot / TICKS_PER_SEC),
-			TICKETS_A_SECOND))
-		return DROP_RATE;
 	while (why != DROP_NONE && (k = keyring_find(ring, d->data[HEADER_KID], &at))) {
 		const struct client *c = directory_by_index(dir, sid_index(k, d->data + HEADER_TO));
 
 		if (c) /* a record beats a ticket, and so does a tombstone */
 			why = c->removed ? DROP_REVOKED : DROP_STALE;
 		else if (time_seconds(now->cluster) < session_end(k->epoch))
-			why = take_ticket(s, k, d, n, aead);
+			why = take_ticket(s, (uint32_t)(now->boot / TICKS_PER_SEC), k, d, n, aead);
 	}
 	return why;
 }

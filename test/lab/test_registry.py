@@ -49,7 +49,8 @@ class RegistryNet:
 
     def server(self, node, number, like=None, name=None, **settings):
         daemon = Server(self.lab, node, ["10.7.0.1/16"], listen=(f"10.0.0.{HOSTS[node.name]}",),
-                        name=name or node.name, number=number, **self.nats.settings(), **settings)
+                        name=name or node.name, number=number,
+                        **{**self.nats.settings(), **settings})
         if like:
             daemon.operator_key = like.operator_key
             daemon.set(Server_ClusterKeyFile=like.cluster_key,
@@ -99,6 +100,11 @@ def new_session(net, client, name, server=None):
     client.start()
     return wait_until(lambda: (s := server.sessions()[name]["sid"]) != old and s,
                       f"a new session of {name}")
+
+
+def newest_client(net):
+    """The index of the client that was enrolled last."""
+    return str(max(int(key) for key in net.admin.keys(CLIENTS) if key.isdigit()))
 
 
 @pytest.fixture(scope="module")
@@ -165,21 +171,25 @@ def test_values_of_an_admin_without_keys(net):
 
 def test_older_values_of_an_admin(net):
     admin, servers = net.admin, (net.k1, net.k2)
-    old_session, removed = admin.get(SESSIONS, "1"), admin.get(CLIENTS, "3")
-    enrolled = net.k1.enroll("later", ["10.7.0.10"]) and admin.get(CLIENTS, "4")
+    old_session = admin.get(SESSIONS, "1")
+    net.k1.enroll("later", ["10.7.0.10"])
+    index = newest_client(net)
+    enrolled = admin.get(CLIENTS, index)
     net.k1.revoke("later")
+    removed = admin.get(CLIENTS, index)
+    for daemon in servers:
+        knows(daemon, 2)
     sid = new_session(net, net.d1, "c1")
     has_session(net.k2, "c1", sid)
     before = [registry(daemon)["stale"] for daemon in servers]
     admin.put(SESSIONS, "1", old_session)
-    admin.put(CLIENTS, "4", enrolled)
+    admin.put(CLIENTS, index, enrolled)
     for daemon, count in zip(servers, before):
         wait_count(daemon, "stale", count + 1)
         assert daemon.sessions()["c1"]["sid"] == sid
         assert daemon.status()["sessions"]["clients"] == 2
     wait_until(lambda: admin.get(SESSIONS, "1") != old_session, "the session to be put right", 20)
-    wait_until(lambda: admin.get(CLIENTS, "4") != enrolled, "the tombstone to be put right", 20)
-    assert admin.get(CLIENTS, "3") == removed
+    wait_until(lambda: admin.get(CLIENTS, index) == removed, "the tombstone to be put right", 20)
 
 
 def test_nats_away(net):
@@ -215,7 +225,7 @@ def test_store_is_set_back(net, kept):
     name = f"lost-{kept}"
     net.k1.enroll(name, ["10.7.0.11" if kept else "10.7.0.12"])
     known = net.k1.status()["sessions"]["clients"]
-    index = str(len([k for k in net.admin.keys(CLIENTS) if k.isdigit()]))
+    index = newest_client(net)
     record = net.admin.get(CLIENTS, index)
     net.nats.kill()
     net.nats.restore_store(kept)
