@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026 The anyrelay authors
-"""Sum up JUnit files: prints "PASSED FAILED SKIPPED".
+"""Sum up JUnit files: prints "PASSED FAILED SKIPPED"; with --failed the names of pytest's failures.
 
 pytest writes a test case for each test.  Meson writes one for each program that says nothing
 of its own cases, and takes over those of programs that print TAP.
@@ -17,6 +17,13 @@ def outcome(case):
     return 2 if "skipped" in kinds else 0
 
 
+def failures(paths):
+    for path in paths:
+        for case in ElementTree.parse(path).iter("testcase"):
+            if outcome(case) == 1:
+                print(f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}")
+
+
 def main(paths):
     sums = [0, 0, 0]
     for path in paths:
@@ -26,4 +33,7 @@ def main(paths):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:2] == ["--failed"]:
+        failures(sys.argv[2:])
+    else:
+        main(sys.argv[1:])
