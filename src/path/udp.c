@@ -279,6 +279,17 @@ void udp_send_add(struct udp_sender *s, const struct endpoint *to, uint8_t tos, 
 	run->closed = len < run->segment;
 }
 
+void udp_send_alone(struct udp_sender *s, const struct endpoint *to, uint8_t tos, const void *data,
+		size_t len)
+{
+	struct udp_run *run = begin_run(s, to, tos, len);
+
+	run->iov[run->iov_count++] = (struct iovec){(void *)data, len};
+	run->count = 1;
+	run->bytes = (uint32_t)len;
+	run->closed = true;
+}
+
 /* ---- flushing ---- */
 
 static size_t put_control(uint8_t *control, size_t used, int level, int type, const void *value,

@@ -115,6 +115,12 @@ void udp_sender_init(struct udp_sender *s, int fd);
 void udp_send_add(struct udp_sender *s, const struct endpoint *to, uint8_t tos, const void *data,
 		size_t len);
 /*
+ * The same in a run of its own.  For path MTU probes, above all: a router that
+ * finds one segment of a run too big drops the whole run, and data with it.
+ */
+void udp_send_alone(struct udp_sender *s, const struct endpoint *to, uint8_t tos, const void *data,
+		size_t len);
+/*
  * Sends what is queued.  Waits a few ms for a full socket at most; what cannot
  * be sent is dropped and counted, never an error: this is UDP.
  */

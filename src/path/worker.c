@@ -39,7 +39,7 @@ static void worker_send(struct output *out, const struct endpoint *to, const uin
 	uint8_t *at = arena_take(w, len);
 
 	memcpy(at, packet, len);
-	w->path->xport->send(w, to, 0, at, len);
+	w->path->xport->send_alone(w, to, at, len);
 }
 
 static int add_event(struct worker *w, int fd, uint64_t what)

@@ -24,6 +24,8 @@ struct xport {
 	/* Queues a packet; data is borrowed until flush(). */
 	void (*send)(struct worker *w, const struct endpoint *to, uint8_t tos, const uint8_t *data,
 			size_t len);
+	/* The same for what must not share its fate with others: see udp_send_alone(). */
+	void (*send_alone)(struct worker *w, const struct endpoint *to, const uint8_t *data, size_t len);
 	void (*flush)(struct worker *w);
 };
 

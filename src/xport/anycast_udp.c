@@ -45,15 +45,31 @@ static void udp_xport_errors(struct worker *w, enum family f)
 			receive_too_big(w, e.quoted, e.len);
 }
 
+static struct udp_sender *sender_to(struct worker *w, const struct endpoint *to)
+{
+	struct udp_sender *out = w->out[addr_is_v4(to->ip) ? FAMILY_V4 : FAMILY_V6];
+
+	if (!out)
+		count_drop(w, DROP_SOCKET);
+	return out;
+}
+
 static void udp_xport_send(struct worker *w, const struct endpoint *to, uint8_t tos,
 		const uint8_t *data, size_t len)
 {
-	enum family f = addr_is_v4(to->ip) ? FAMILY_V4 : FAMILY_V6;
+	struct udp_sender *out = sender_to(w, to);
 
-	if (w->out[f])
-		udp_send_add(w->out[f], to, tos, data, len);
-	else
-		count_drop(w, DROP_SOCKET);
+	if (likely(out))
+		udp_send_add(out, to, tos, data, len);
+}
+
+static void udp_xport_send_alone(struct worker *w, const struct endpoint *to, const uint8_t *data,
+		size_t len)
+{
+	struct udp_sender *out = sender_to(w, to);
+
+	if (out)
+		udp_send_alone(out, to, 0, data, len);
 }
 
 static void udp_xport_flush(struct worker *w)
@@ -78,5 +94,6 @@ const struct xport xport_anycast_udp = {
 	.receive = udp_xport_receive,
 	.errors = udp_xport_errors,
 	.send = udp_xport_send,
+	.send_alone = udp_xport_send_alone,
 	.flush = udp_xport_flush,
 };

@@ -219,6 +219,28 @@ static void interleaved_destinations_are_grouped(void **state)
 	close(out);
 }
 
+/* A probe that a router finds too big must not take data of its run with it. */
+static void what_is_alone_stays_alone(void **state)
+{
+	int in = open_at("127.0.0.1"), out = open_at("0.0.0.0");
+	struct endpoint to = local(in);
+	(void)state;
+
+	udp_sender_init(&sender, out);
+	udp_send_add(&sender, &to, 0, data, 1000);
+	udp_send_alone(&sender, &to, 0, data + 1000, 900);
+	udp_send_add(&sender, &to, 0, data + 1900, 800);
+	udp_send_add(&sender, &to, 0, data + 2700, 800);
+	assert_int_equal(sender.count, 3);
+	udp_send_flush(&sender);
+	receive(in, 3);
+	check_message(0, 0, 1000, 1000, 0);
+	check_message(1, 1000, 900, 900, 0);
+	check_message(2, 1900, 1600, 800, 0);
+	close(in);
+	close(out);
+}
+
 /* Whatever the sizes, TOS values and number of destinations: each gets its own, in order. */
 static void order_is_kept(void **state)
 {
@@ -363,6 +385,7 @@ int main(void)
 			cmocka_unit_test(runs_cross_whole_v4),
 			cmocka_unit_test(runs_cross_whole_v6),
 			cmocka_unit_test(interleaved_destinations_are_grouped),
+			cmocka_unit_test(what_is_alone_stays_alone),
 			cmocka_unit_test(order_is_kept),
 			cmocka_unit_test(limits_end_a_run),
 			cmocka_unit_test(without_segmentation_they_go_singly),
