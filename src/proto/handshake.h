@@ -14,7 +14,7 @@
 #include "proto/noise.h"
 #include "proto/wire.h"
 
-uint8_t cluster_key_id(const uint8_t cluster_public[KEY_SIZE]); /* C6 */
+uint8_t cluster_key_id(const uint8_t cluster_public[KEY_SIZE]); /* SHA-256 of it, first byte */
 
 /*
  * Payload 1: what the client can do, best first.  What is sent may hold

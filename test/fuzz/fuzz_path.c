@@ -460,7 +460,7 @@ static void begin(uint8_t options)
 	path.mtu = options & 2 ? 1400 : 1280;
 	path.client_rate = options & 4 ? 3 : 0;
 	worker->to_device = options & 8;
-	worker->icmp_count = 0;
+	memset(worker->icmp_count, 0, sizeof worker->icmp_count);
 	memset(worker->pieces, 0, sizeof *worker->pieces);
 	memset(&joined, 0, sizeof joined);
 	ethernet_free(path.ethernet);
