@@ -36,7 +36,8 @@ def test_server_is_stopped_and_started(lab):
     net.server.stop()
     assert not net.s.has_device("any0"), "the tunnel device outlived the daemon"
     net.server.start()
-    wait_until(lambda: traffic.reaches(net.c1, INNER4["c2"]), "the clients to come back", 15)
+    # each finds out at its next packet, so at worst after a keep-alive interval (20 s)
+    wait_until(lambda: traffic.reaches(net.c1, INNER4["c2"]), "the clients to come back", 40)
 
 
 def test_client_is_killed(lab):
