@@ -74,10 +74,11 @@ static inline void store_be64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof v);
 }
 
-/* Erase a secret; the compiler may not leave this out. */
+/* Erase a secret; the compiler may not leave this out.  Like free(), it takes NULL. */
 static inline void wipe(void *p, size_t n)
 {
-	explicit_bzero(p, n);
+	if (p)
+		explicit_bzero(p, n);
 }
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

@@ -39,11 +39,8 @@ int uplink_init(struct uplink *u, const struct uplink_options *o, const struct i
 void session_end_now(struct uplink_session *s)
 {
 	for (unsigned i = 0; i < s->sender_count; i++) {
-		struct uplink_sender *sender = s->sender[i];
-
-		if (sender)
-			wipe(sender, sizeof *sender);
-		free(sender);
+		wipe(s->sender[i], sizeof *s->sender[i]);
+		free(s->sender[i]);
 	}
 	wipe(s, sizeof *s);
 }
