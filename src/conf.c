@@ -26,7 +26,7 @@
 #define FILE_MAX_BYTES (1 << 20)
 
 static const char *const sections[] = {"Server", "Client", "Tunnel", "Anycast", "Mesh",
-		"Registry", "Daemon"};
+		"Registry", "Relay", "Daemon"};
 
 struct reader_state {
 	struct conf *conf;
@@ -101,7 +101,7 @@ static int fail_section(struct reader_state *s, const char *name)
 	if (nearest && near(name, least))
 		return fail(s, s->line, "[%s]: no such section; did you mean [%s]?", name, nearest);
 	return fail(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel], "
-			"[Anycast], [Mesh], [Registry] and [Daemon]", name);
+			"[Anycast], [Mesh], [Registry], [Relay] and [Daemon]", name);
 }
 
 static int fail_key(struct reader_state *s, const char *name)
@@ -388,6 +388,31 @@ static int finish_registry(struct reader_state *s)
 	return 0;
 }
 
+/* The first line of a section that has a key, 0: none has been given. */
+static unsigned section_line(const struct reader_state *s, const char *section)
+{
+	unsigned line = 0;
+
+	for (unsigned i = 0; i < conf_key_count; i++)
+		if (!strcmp(conf_keys[i].section, section) && s->seen[i])
+			line = line ? MIN(line, s->seen[i]) : s->seen[i];
+	return line;
+}
+
+static int finish_relay(struct reader_state *s)
+{
+	const struct conf *c = s->conf;
+	unsigned first = c->relay_ports.first, last = c->relay_ports.last;
+
+	if (!first && section_line(s, "Relay"))
+		return fail(s, section_line(s, "Relay"), "Ports is missing in [Relay]; it must be a range "
+				"of ports, as 20000-59999");
+	if (first <= c->port && c->port <= last)
+		return fail(s, seen(s, "Relay", "Ports"), "Ports: %u is between %u and %u, and there clients "
+				"are served (Port)", c->port, first, last);
+	return 0;
+}
+
 static int finish_server(struct reader_state *s)
 {
 	struct conf *c = s->conf;
@@ -402,7 +427,9 @@ static int finish_server(struct reader_state *s)
 	for (unsigned i = 0; i < ARRAY_SIZE(c->listen); i++)
 		c->listen[i].port = c->port;
 	int rc = finish_registry(s);
-	return rc ? rc : finish_mesh(s);
+	if (!rc)
+		rc = finish_mesh(s);
+	return rc ? rc : finish_relay(s);
 }
 
 static int finish(struct reader_state *s)

@@ -18,12 +18,18 @@
 #define CONF_PREFIXES_MAX 64
 #define CONF_KEYS_MAX     4 /* cluster keys */
 #define CONF_PATH_MAX     256
+#define CONF_UPLINKS_MAX  4
 
 enum conf_role { CONF_SERVER = 1, CONF_CLIENT = 2 };
 
 struct conf_prefixes {
 	unsigned count;
 	struct prefix list[CONF_PREFIXES_MAX];
+};
+
+struct conf_devices {
+	unsigned count;
+	char name[CONF_UPLINKS_MAX][16];
 };
 
 struct conf {
@@ -86,6 +92,15 @@ struct conf {
 	char tls_ca[CONF_PATH_MAX], tls_cert[CONF_PATH_MAX], tls_key[CONF_PATH_MAX];
 	unsigned replicas;
 	unsigned max_age; /* s */
+
+	/* [Relay] */
+	struct { uint16_t first, last; } relay_ports; /* 0: there are no relays */
+	struct conf_devices relay_uplinks; /* none: those with a default route at the start */
+	unsigned relay_per_client;
+	bool relay_allow_private;
+	struct conf_prefixes relay_deny;
+	uint16_t relay_mss;
+	unsigned relay_entries; /* places in the kernel's table */
 
 	/* [Daemon] */
 	char name[32]; /* of the control socket */

@@ -44,12 +44,13 @@ struct conf_key {
 	const char *text;     /* for the manual */
 };
 
-#define CONF_TABLE_MAX 64
+#define CONF_TABLE_MAX 96
 extern const struct conf_key conf_keys[]; /* at most CONF_TABLE_MAX */
 extern const size_t conf_key_count;
 
 conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
-		conf_operator, conf_listen, conf_server, conf_mesh, conf_prefix, conf_url;
+		conf_operator, conf_listen, conf_server, conf_mesh, conf_prefix, conf_url, conf_ports,
+		conf_uplink;
 
 /* A key from a file of its own, which must be private.  0, or -EINVAL and a sentence. */
 int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY]);
@@ -196,6 +197,30 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  NUMBER("a time in seconds", 10, 604800), "3600",                                         \
 	  "How long clients are served while NATS cannot be reached, and nobody learns who has "   \
 	  "been removed.")                                                                         \
+                                                                                                   \
+	X("Relay", "Ports", S, 0, conf_ports, relay_ports,                                         \
+	  TEXT("a range of ports, as 20000-59999 (1024 to 65535)"), NULL,                          \
+	  "Ports on the anycast addresses that relays may have, the same ones on every server of " \
+	  "the cluster. Without this key there are no relays.")                                    \
+	X("Relay", "Uplinks", S, CONF_LIST, conf_uplink, relay_uplinks,                            \
+	  TEXT("a device name (1 to 15 of A-Z a-z 0-9 . _ -)"), NULL,                              \
+	  "Devices at which packets for relays come in, at most 4; by default those with a "       \
+	  "default route when the daemon starts.")                                                 \
+	X("Relay", "PerClient", S, 0, conf_number, relay_per_client,                               \
+	  NUMBER("a number of relays", 1, 65535), "64",                                            \
+	  "Relays that one client may have at a time.")                                            \
+	X("Relay", "AllowPrivate", S, 0, conf_one_of, relay_allow_private, YES_NO, "no",           \
+	  "Let relays lead into private networks (RFC 1918, 100.64.0.0/10, fc00::/7).")            \
+	X("Relay", "Deny", S, CONF_LIST, conf_prefix, relay_deny, PREFIXES, NULL,                  \
+	  "Where relays may not lead, besides what is always denied: the cluster's own addresses, "\
+	  "loopback, link-local, multicast and broadcast.")                                        \
+	X("Relay", "MSS", S, 0, conf_number, relay_mss,                                            \
+	  NUMBER("a segment size in bytes", 536, 1440), "1360",                                    \
+	  "Largest segment that relayed TCP connections may agree on.")                            \
+	X("Relay", "Entries", S, 0, conf_number, relay_entries,                                    \
+	  NUMBER("a number of entries", 64, 16777216), "262144",                                   \
+	  "Places in the kernel's table of relays: two for each relay, four if it has two ports "  \
+	  "on each side.")                                                                         \
                                                                                                    \
 	X("Daemon", "Name", B, CONF_COMPUTED, conf_name, name,                                     \
 	  TEXT("a name (1 to 31 of A-Z a-z 0-9 . _ -)"), "server or client",                       \

@@ -16,6 +16,7 @@
 
 #define PORT_DEFAULT 4444
 #define MESH_PORT    4445
+#define PORTS_MIN    1024 /* of relays: those below are of services */
 
 const struct conf_key conf_keys[] = {
 #define X(section_, name_, roles_, flags_, parse_, member_, limits_and_allowed, ...)               \
@@ -109,16 +110,19 @@ int conf_path(const struct conf_key *key, struct conf *conf, const char *text, c
 	return 0;
 }
 
+/* Of names that stand in paths, "." and ".." are none. */
+static bool name_valid(const char *text, size_t room)
+{
+	return strlen(text) < room && record_name_valid(text) && strcmp(text, ".") != 0 &&
+	       strcmp(text, "..") != 0;
+}
+
 int conf_name(const struct conf_key *key, struct conf *conf, const char *text, char why[CONF_WHY])
 {
-	size_t len = strlen(text);
-
 	(void)why;
-	/* Of names that stand in paths, "." and ".." are none. */
-	if (len >= key->size || !record_name_valid(text) || !strcmp(text, ".") ||
-			!strcmp(text, ".."))
+	if (!name_valid(text, key->size))
 		return -EINVAL;
-	memcpy(member(key, conf), text, len + 1);
+	strcpy(member(key, conf), text);
 	return 0;
 }
 
@@ -126,6 +130,44 @@ int conf_device(const struct conf_key *key, struct conf *conf, const char *text,
 		char why[CONF_WHY])
 {
 	return conf_name(key, conf, text, why);
+}
+
+int conf_uplink(const struct conf_key *key, struct conf *conf, const char *text,
+		char why[CONF_WHY])
+{
+	struct conf_devices *list = member(key, conf);
+
+	if (!name_valid(text, sizeof list->name[0]))
+		return -EINVAL;
+	for (unsigned i = 0; i < list->count; i++)
+		if (!strcmp(list->name[i], text))
+			return fail(why, "%s stands there twice", text);
+	if (list->count == ARRAY_SIZE(list->name))
+		return fail(why, "more than %zu devices", ARRAY_SIZE(list->name));
+	strcpy(list->name[list->count++], text);
+	return 0;
+}
+
+/* FIRST-LAST, of two ports at least: one for each side. */
+int conf_ports(const struct conf_key *key, struct conf *conf, const char *text, char why[CONF_WHY])
+{
+	char *end;
+	long first, last;
+
+	(void)key;
+	if (strspn(text, "0123456789-") != strlen(text) || text[0] == '-')
+		return -EINVAL;
+	first = strtol(text, &end, 10);
+	if (*end != '-' || end[1] < '0')
+		return -EINVAL;
+	last = strtol(end + 1, &end, 10);
+	if (*end || first < PORTS_MIN || last > UINT16_MAX)
+		return -EINVAL;
+	if (last <= first)
+		return fail(why, "%s has fewer than the two ports that a relay needs", text);
+	conf->relay_ports.first = (uint16_t)first;
+	conf->relay_ports.last = (uint16_t)last;
+	return 0;
 }
 
 /* ---- keys ---- */

@@ -30,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(conf.role == CONF_SERVER || conf.role == CONF_CLIENT);
 	MUST(conf.cluster_key_count <= CONF_KEYS_MAX && conf.server_count <= 2);
 	MUST(conf.address.count <= CONF_PREFIXES_MAX && conf.routes.count <= CONF_PREFIXES_MAX);
+	MUST(conf.relay_ports.first <= conf.relay_ports.last &&
+			conf.relay_uplinks.count <= CONF_UPLINKS_MAX);
 	MUST(conf.mtu >= 1280 && conf.mtu <= 1420 && conf.workers >= 1 && conf.workers <= 64);
 	MUST(conf.device[0] && memchr(conf.device, 0, sizeof conf.device));
 	MUST(conf.control_socket[0] == '/' && strlen(conf.control_socket) <= 107);

@@ -173,6 +173,16 @@ static const struct {
 	{"TLSKey", "/c", "c", "c is not an absolute path of at most 255 characters"},
 	{"Replicas", "5", "0", "0 is not a number of copies (1 to 5)"},
 	{"MaxAge", "10", "9", "9 is not a time in seconds (10 to 604800)"},
+	{"Ports", "20000-59999", "1023-59999", "1023-59999 is not a range of ports, as 20000-59999 "
+			"(1024 to 65535)"},
+	{"Uplinks", "eth0", "/dev/eth0", "/dev/eth0 is not a device name (1 to 15 of A-Z a-z 0-9 . "
+			"_ -)"},
+	{"PerClient", "1", "0", "0 is not a number of relays (1 to 65535)"},
+	{"AllowPrivate", "yes", "all", "all is not one of no, yes"},
+	{"Deny", "203.0.113.0/24", "203", "203 is not an address or a prefix, as 10.7.0.0/16 or "
+			"fd07::/64"},
+	{"MSS", "536", "1441", "1441 is not a segment size in bytes (536 to 1440)"},
+	{"Entries", "64", "63", "63 is not a number of entries (64 to 16777216)"},
 	{"Name", "a", "a/b", "a/b is not a name (1 to 31 of A-Z a-z 0-9 . _ -)"},
 	{"ControlSocket", "/s", "s", "s is not an absolute path of at most 107 characters"},
 	{"StateDirectory", "/s", "s", "s is not an absolute path of at most 223 characters"},
@@ -202,6 +212,12 @@ static const struct {
 	{"Registry", "Servers", "Type = nats #"},
 	{"Registry", "TLSCert", "TLSKey = "},
 	{"Registry", "TLSKey", "TLSCert = "},
+	{"Relay", "Uplinks", "Ports = 20000-20001 #"},
+	{"Relay", "PerClient", "Ports = 20000-20001 #"},
+	{"Relay", "AllowPrivate", "Ports = 20000-20001 #"},
+	{"Relay", "Deny", "Ports = 20000-20001 #"},
+	{"Relay", "MSS", "Ports = 20000-20001 #"},
+	{"Relay", "Entries", "Ports = 20000-20001 #"},
 };
 
 static void add_companion(char *more, const struct conf_key *k)
@@ -353,8 +369,8 @@ static void test_form(void **state)
 	expect(CONF_SERVER, NULL, "[Tunel]", "t.conf:6: [Tunel]: no such section; did you mean "
 			"[Tunnel]?");
 	expect(CONF_SERVER, NULL, "[Interface]", "t.conf:6: [Interface]: no such section; there are "
-			"[Server] or [Client], [Tunnel], [Anycast], [Mesh], [Registry] and "
-			"[Daemon]");
+			"[Server] or [Client], [Tunnel], [Anycast], [Mesh], [Registry], [Relay] "
+			"and [Daemon]");
 	expect(CONF_SERVER, NULL, "[Tunnel] x", "t.conf:6: a section stands alone in its line, as "
 			"[Tunnel]");
 	expect(CONF_SERVER, NULL, "[Client]", "t.conf:6: [Client]: a file is for a server or for a "
@@ -401,6 +417,43 @@ static void test_missing(void **state)
 			"[Client]; anyrelay enroll prints both");
 	expect(CONF_CLIENT, "PresharedKey", "", "t.conf: PresharedKey or PresharedKeyFile is missing "
 			"in [Client]; anyrelay enroll prints both");
+}
+
+static void test_relay(void **state)
+{
+	static const char *const not_ranges[] = {"20000", "20000-", "-20000", "20000-59999-", "1024-65536",
+			"1024--2000", "a-b", "99999999999999999999-99999999999999999999"};
+	char more[8192], error[CONF_ERROR];
+	struct conf conf;
+
+	(void)state;
+	assert_int_equal(read_more(&conf, CONF_SERVER, NULL, "", error), 0);
+	assert_int_equal(conf.relay_ports.first, 0);
+	assert_int_equal(read_more(&conf, CONF_SERVER, NULL, "[Relay]\nPorts = 1024-4443\n"
+			"Uplinks = eth0, eth1\n", error), 0);
+	assert_int_equal(conf.relay_ports.first, 1024);
+	assert_int_equal(conf.relay_ports.last, 4443);
+	assert_int_equal(conf.relay_uplinks.count, 2);
+	assert_string_equal(conf.relay_uplinks.name[1], "eth1");
+	assert_int_equal(conf.relay_per_client, 64);
+	assert_false(conf.relay_allow_private);
+	assert_int_equal(conf.relay_mss, 1360);
+	assert_int_equal(conf.relay_entries, 262144);
+	for (size_t i = 0; i < ARRAY_SIZE(not_ranges); i++) {
+		snprintf(more, sizeof more, "[Relay]\nPorts = %s\n", not_ranges[i]);
+		assert_int_equal(read_more(&conf, CONF_SERVER, NULL, more, error), -EINVAL);
+		assert_non_null(strstr(error, "is not a range of ports"));
+	}
+	expect(CONF_SERVER, NULL, "[Relay]\nPorts = 30000-30000\n", "t.conf:7: Ports: 30000-30000 has "
+			"fewer than the two ports that a relay needs");
+	expect(CONF_SERVER, NULL, "[Relay]\nPorts = 4444-5000\n", "t.conf:7: Ports: 4444 is between "
+			"4444 and 5000, and there clients are served (Port)");
+	expect(CONF_SERVER, NULL, "[Relay]\nMSS = 1000\nUplinks = eth0\n", "t.conf:7: Ports is missing "
+			"in [Relay]; it must be a range of ports, as 20000-59999");
+	expect(CONF_SERVER, NULL, "[Relay]\nUplinks = a, b, a\n", "t.conf:7: Uplinks: a stands there "
+			"twice");
+	expect(CONF_SERVER, NULL, "[Relay]\nUplinks = a, b, c, d, e\n", "t.conf:7: Uplinks: more than 4 "
+			"devices");
 }
 
 static void test_mesh(void **state)
@@ -645,7 +698,8 @@ int main(void)
 		cmocka_unit_test(test_every_key), cmocka_unit_test(test_roles_and_repeats),
 		cmocka_unit_test(test_server_values), cmocka_unit_test(test_client_values),
 		cmocka_unit_test(test_form), cmocka_unit_test(test_without_sections),
-		cmocka_unit_test(test_missing), cmocka_unit_test(test_mesh),
+		cmocka_unit_test(test_missing), cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_mesh),
 		cmocka_unit_test(test_between_keys),
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefix_limit),
 		cmocka_unit_test(test_key_files), cmocka_unit_test(test_load),
