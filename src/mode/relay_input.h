@@ -17,12 +17,18 @@ struct relay_output {
 	void (*send)(struct relay_output *out, const uint8_t *packet, size_t len);
 	/* No relay with this port is known: the other servers are to be asked (at most so often). */
 	void (*ask)(struct relay_output *out, bool v4, uint8_t protocol, uint16_t port);
+	/*
+	 * How many packets the fast path has sent on from this port here; may be NULL.  Whoever
+	 * sends needs no more window updates: without it they end after their last repetition.
+	 */
+	uint64_t (*passed)(struct relay_output *out, bool v4, uint8_t protocol, uint16_t port);
 };
 
 struct relay_input;
 
 struct relay_input_options {
 	struct relays *relays;
+	uint16_t server;        /* number of this one: it speaks first for the legs that it latched */
 	const uint8_t *key;     /* relay_key() */
 	bool has_v4, has_v6;
 	uint8_t anycast4[16], anycast6[16];
@@ -37,10 +43,12 @@ void relay_input_free(struct relay_input *in);
 /* One packet, from its IP header on; e->len < e->whole: its end is missing. */
 void relay_input(struct relay_input *in, const struct instant *now, const struct relay_event *e);
 /*
- * A record has come or changed (relays_options.changed): packets that waited for it are
- * tried again, window updates begin or end.
+ * A record has come or changed, here or elsewhere (as relays_options.changed: was NULL:
+ * new, r NULL: gone).  Packets that waited for it are tried again, callers are answered.
+ * May be called from within relay_input(), by way of relays_latch().
  */
-void relay_input_changed(struct relay_input *in, const struct instant *now, const struct relay *r);
+void relay_input_changed(struct relay_input *in, const struct instant *now,
+		const struct relay *was, const struct relay *r);
 /* Window updates, parked packets; boot time of the next call, at the latest. */
 ticks relay_input_tick(struct relay_input *in, const struct instant *now);
 

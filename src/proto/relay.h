@@ -59,7 +59,8 @@ struct relay_leg {
 	uint16_t mss, window;
 	uint32_t tsval;
 };
-#define RELAY_NO_WSCALE 15
+#define RELAY_NO_WSCALE  15
+#define RELAY_OUR_WSCALE 7 /* promised to a deferred caller that offers scaling, before its peer is known */
 
 struct relay_side {
 	uint8_t kind;         /* enum relay_side_kind */
@@ -85,6 +86,18 @@ struct relay {
 static inline bool relay_latched(const struct relay_side *s)
 {
 	return s->leg.generation != 0;
+}
+
+/* TCP: GIVEN sides listen, the others call. */
+static inline bool relay_listens(const struct relay_side *s)
+{
+	return s->kind == RELAY_GIVEN;
+}
+
+/* Where packets to this side are sent; NULL: not known yet. */
+static inline const struct endpoint *relay_side_at(const struct relay_side *s)
+{
+	return relay_latched(s) ? &s->leg.at : s->kind == RELAY_GIVEN ? &s->given : NULL;
 }
 
 /* ---- record (relay_record.c) ---- */
@@ -119,20 +132,35 @@ bool relay_token_check(const uint8_t key[KEY_SIZE], const char token[RELAY_TOKEN
  * A deferred caller is answered with an initial sequence number from which, with the
  * caller's own, any server recovers what its SYN offered, with nothing stored:
  *
- *	ours − isn = H25 | wscale 4 | sack 1 | spare 1 | 0      H25: keyed hash of the four-tuple
+ *	ours − isn = H25 | wscale 4 | sack 1 | small 1 | 0      H25: keyed hash of the four-tuple
  *
- * It proves nothing by itself: who has seen one answer can compute others.  The token authorises.
+ * small: its MSS is below ours, and so its peer is told the least there is.  It proves
+ * nothing by itself: who has seen one answer can compute others.  The token authorises.
  */
 uint32_t relay_isn(const uint8_t key[KEY_SIZE], const struct endpoint *caller, uint16_t port,
-		uint32_t isn, uint8_t wscale, bool sack);
+		uint32_t isn, uint8_t wscale, bool sack, bool small);
 /*
  * From a segment of a deferred caller (seq and ack in host order, len bytes of payload):
- * its isn and what it offered.  False: not a segment that this caller sends before the splice.
- * with len > 0 seq is isn + 1; a pure ACK has isn + 1, a zero-window probe isn (or, once
- * the token is acknowledged, isn + 1 + RELAY_TOKEN_SIZE and one less: that is known from the leg).
+ * what its leg will be, but for the window.  mss is 0, or 536 if it was small.  False: not a
+ * segment that this caller sends before the splice.  With len > 0 seq is isn + 1; a pure ACK
+ * has isn + 1, a keep-alive isn: the last bit tells which.  What comes once the token is
+ * acknowledged is known from the leg.
  */
 bool relay_isn_recover(const uint8_t key[KEY_SIZE], const struct endpoint *caller, uint16_t port,
 		uint32_t seq, uint32_t ack, size_t len, struct relay_leg *leg);
+
+/*
+ * Packets from side `from` may be sent on: the other side is known and, in TCP, has been
+ * or will be told numbers that fit.  A listener that answered an earlier call of its token
+ * caller does not fit: leg.ours tells which call it answered.
+ */
+bool relay_ready(const struct relay *r, unsigned from);
+
+/* The initial sequence number that this side is told as the other side's; both are latched. */
+uint32_t relay_told_isn(const struct relay *r, unsigned side);
+/* The window scale that it is told, and that its own windows have; RELAY_NO_WSCALE, 0: none. */
+uint8_t relay_told_wscale(const struct relay *r, unsigned side);
+uint8_t relay_own_wscale(const struct relay *r, unsigned side);
 
 /*
  * What is done to a segment from side `from` on its way to the other, once both are latched.
