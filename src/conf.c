@@ -26,7 +26,7 @@
 #define FILE_MAX_BYTES (1 << 20)
 
 static const char *const sections[] = {"Server", "Client", "Tunnel", "Anycast", "Mesh",
-		"Registry", "Relay", "Daemon"};
+		"Registry", "Relay", "Metrics", "Daemon"};
 
 struct reader_state {
 	struct conf *conf;
@@ -101,7 +101,7 @@ static int fail_section(struct reader_state *s, const char *name)
 	if (nearest && near(name, least))
 		return fail(s, s->line, "[%s]: no such section; did you mean [%s]?", name, nearest);
 	return fail(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel], "
-			"[Anycast], [Mesh], [Registry], [Relay] and [Daemon]", name);
+			"[Anycast], [Mesh], [Registry], [Relay], [Metrics] and [Daemon]", name);
 }
 
 static int fail_key(struct reader_state *s, const char *name)
@@ -449,6 +449,8 @@ static int finish(struct reader_state *s)
 		rc = finish_secret(s, "PresharedKey", "PresharedKeyFile");
 	if (rc)
 		return rc;
+	if (c->role == CONF_SERVER && !seen(s, "Metrics", "Listen"))
+		endpoint_parse("127.0.0.1", METRICS_PORT, &c->metrics);
 	if (!c->name[0])
 		strcpy(c->name, c->role == CONF_SERVER ? "server" : "client");
 	if (!c->control_socket[0])

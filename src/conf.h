@@ -102,6 +102,9 @@ struct conf {
 	uint16_t relay_mss;
 	unsigned relay_entries; /* places in the kernel's table */
 
+	/* [Metrics] */
+	struct endpoint metrics; /* port 0: none */
+
 	/* [Daemon] */
 	char name[32]; /* of the control socket */
 	char control_socket[CONF_PATH_MAX];

@@ -14,6 +14,7 @@
 
 #include "conf.h"
 
+#define METRICS_PORT 9444
 #define CONF_BOTH (CONF_SERVER | CONF_CLIENT)
 
 enum conf_flag {
@@ -49,8 +50,8 @@ extern const struct conf_key conf_keys[]; /* at most CONF_TABLE_MAX */
 extern const size_t conf_key_count;
 
 conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
-		conf_operator, conf_listen, conf_server, conf_mesh, conf_prefix, conf_url, conf_ports,
-		conf_uplink;
+		conf_operator, conf_listen, conf_server, conf_mesh, conf_metrics, conf_prefix, conf_url,
+		conf_ports, conf_uplink;
 
 /* A key from a file of its own, which must be private.  0, or -EINVAL and a sentence. */
 int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY]);
@@ -221,6 +222,12 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  NUMBER("a number of entries", 64, 16777216), "262144",                                   \
 	  "Places in the kernel's table of relays: two for each relay, four if it has two ports "  \
 	  "on each side.")                                                                         \
+                                                                                                   \
+	X("Metrics", "Listen", B, CONF_COMPUTED, conf_metrics, metrics,                            \
+	  TEXT("an address with a port, as 127.0.0.1:9444 or [::1]:9444, or no"),                  \
+	  "127.0.0.1:9444 on a server, no on a client",                                            \
+	  "Where metrics for Prometheus (/metrics) and health for load balancers (/health) can be "\
+	  "had by HTTP, without encryption or a password; without a port: 9444.")                  \
                                                                                                    \
 	X("Daemon", "Name", B, CONF_COMPUTED, conf_name, name,                                     \
 	  TEXT("a name (1 to 31 of A-Z a-z 0-9 . _ -)"), "server or client",                       \

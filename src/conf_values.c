@@ -314,6 +314,20 @@ int conf_mesh(const struct conf_key *key, struct conf *conf, const char *text, c
 	return 0;
 }
 
+int conf_metrics(const struct conf_key *key, struct conf *conf, const char *text,
+		char why[CONF_WHY])
+{
+	struct endpoint e = {.port = 0};
+
+	if (strcmp(text, "no") && (endpoint_parse(text, METRICS_PORT, &e) || e.port == 0))
+		return -EINVAL;
+	if (e.port && (is_wildcard(e.ip) || addr_is_multicast(e.ip)))
+		return fail(why, "%s would answer clients of the tunnel too; name one address of this "
+				"machine", text);
+	memcpy(member(key, conf), &e, sizeof e);
+	return 0;
+}
+
 int conf_prefix(const struct conf_key *key, struct conf *conf, const char *text,
 		char why[CONF_WHY])
 {

@@ -309,6 +309,8 @@ static int round_ms(const struct daemon *d, ticks end)
 {
 	struct instant now;
 
+	if (d->metrics.pending)
+		return 0;
 	if (d->anycast.reasons & (1u << ANYCAST_JOINING | 1u << ANYCAST_READING))
 		return JOINING_ROUND_MS;
 	clock_read(&now);
@@ -354,5 +356,6 @@ void control_serve(struct daemon *d)
 		serve_watched(d, fds + 2, &now);
 		if (d->conf.role == CONF_SERVER)
 			server_role_tick(d, &now);
+		metrics_tick(d, &now);
 	}
 }

@@ -15,6 +15,7 @@
 #include "cluster/lent.h"
 #include "cluster/registry.h"
 #include "conf.h"
+#include "metrics/http.h"
 #include "mode/members.h"
 #include "path/anycast.h"
 #include "path/path.h"
@@ -24,10 +25,21 @@
 
 struct daemon;
 /* A descriptor that the main thread waits for, and what it then does. */
-#define WATCHED_MAX 4
+#define WATCHED_MAX 8
 struct watched {
 	int fd;
 	void (*ready)(struct daemon *d, const struct instant *now);
+};
+
+/* Metrics and health over HTTP (metrics.c). */
+struct metrics {
+	struct http *http; /* NULL: not wanted */
+	bool pending;      /* there is more to do for it at once */
+	ticks next_tick;   /* boot time */
+	char *page;        /* the last one made, or NULL */
+	size_t len;
+	ticks made;        /* boot time */
+	bool session_up;   /* client: as of then */
 };
 
 struct daemon {
@@ -44,6 +56,7 @@ struct daemon {
 	struct anycast anycast; /* server */
 	struct notify notify;
 	struct watchdog watchdog;
+	struct metrics metrics;
 	struct instant started;
 	unsigned running; /* workers whose thread has been made */
 	int control, control_lock; /* descriptors */
@@ -99,6 +112,11 @@ void control_watch(struct daemon *d, int fd, void (*ready)(struct daemon *d, con
 void control_close(struct daemon *d);
 /* SIGHUP and `anyrelay reload`.  0 or a negative errno and a sentence; notes say what needs a restart. */
 int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
+
+/* ---- metrics.c: pages for Prometheus and load balancers; nothing to do without [Metrics] ---- */
+int metrics_open(struct daemon *d, char error[SENTENCE]);
+void metrics_tick(struct daemon *d, const struct instant *now);
+void metrics_close(struct daemon *d);
 
 /* ---- status.c: JSON text, to be freed; NULL: out of memory ---- */
 char *status_json(struct daemon *d);

@@ -93,6 +93,8 @@ static int start(struct daemon *d, char error[SENTENCE])
 		failed = d->conf.role == CONF_SERVER ? server_role_start(d, error) :
 						       client_role_start(d, error);
 	if (!failed)
+		failed = metrics_open(d, error);
+	if (!failed)
 		failed = priv_drop(strcmp(d->conf.user, "root") ? d->conf.user : NULL, error, SENTENCE);
 	return failed;
 }
@@ -173,6 +175,7 @@ static int run(struct daemon *d, char error[SENTENCE])
 static void finish(struct daemon *d)
 {
 	control_close(d);
+	metrics_close(d);
 	setup_free(d);
 	mesh_io_close(&d->mesh);
 	if (d->path.server)

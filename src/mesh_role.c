@@ -92,10 +92,17 @@ int mesh_role_apply(struct daemon *d, const struct server_list *list, char error
 
 /* ---- running ---- */
 
+/* As heartbeats tell it. */
+static uint16_t withdrawn(const struct anycast *a)
+{
+	return (uint16_t)(a->reasons | (a->enabled ? 0 : WITHDRAWN_NEVER));
+}
+
 void mesh_role_tick(struct daemon *d)
 {
 	if (d->mesh.fd < 0)
 		return;
+	d->mesh.peers.withdrawn = withdrawn(&d->anycast);
 	d->mesh.peers.draining = d->anycast.reasons & 1u << ANYCAST_DRAINED;
 	mesh_io_receive(&d->mesh);
 	d->mesh_due = mesh_io_tick(&d->mesh);
@@ -141,16 +148,43 @@ static json_t *version_json(const uint8_t version[3])
 	return json_string(text);
 }
 
+_Static_assert(1 << ANYCAST_REASON_COUNT <= WITHDRAWN_NEVER, "every reason has its bit");
+
+/* An empty list if it announces; null if it never does. */
+static json_t *withdrawn_json(uint16_t bits)
+{
+	json_t *list;
+
+	if (bits & WITHDRAWN_NEVER)
+		return json_null();
+	list = json_array();
+	for (int r = 0; r < ANYCAST_REASON_COUNT; r++)
+		if (bits & 1u << r)
+			json_array_append_new(list,
+					json_string(anycast_reason_key((enum anycast_reason)r)));
+	return list;
+}
+
+static void set_announced(json_t *o, uint16_t bits)
+{
+	json_object_set_new(o, "announced", json_boolean(bits == 0));
+	json_object_set_new(o, "withdrawn_for", withdrawn_json(bits));
+}
+
 static json_t *own_json(const struct daemon *d)
 {
 	const struct peers *p = &d->mesh.peers;
 	char text[ENDPOINT_TEXT];
 
-	return json_pack("{s:i, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:b, s:b}", "number",
+	json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:b, s:b}", "number",
 			(int)d->conf.number, "name", d->conf.name, "mesh",
 			endpoint_format(&d->conf.mesh, text), "self", 1, "alive", 1,
 			"lineage", lineage_json(&p->highest), "lineages", (int)p->lineages, "version",
 			ANYRELAY_VERSION, "draining", (int)p->draining, "joining", p->lineages == 0);
+
+	if (o)
+		set_announced(o, withdrawn(&d->anycast));
+	return o;
 }
 
 static json_t *peer_json(const struct peer *r)
@@ -173,6 +207,7 @@ static json_t *peer_json(const struct peer *r)
 	json_object_set_new(o, "version", version_json(r->last.version));
 	json_object_set_new(o, "draining", json_boolean(r->last.flags & HEARTBEAT_DRAINING));
 	json_object_set_new(o, "joining", json_boolean(r->last.flags & HEARTBEAT_JOINING));
+	set_announced(o, r->last.withdrawn);
 	return o;
 }
 

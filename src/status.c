@@ -115,7 +115,7 @@ static json_t *registry_json(struct registry *r, const struct instant *now)
 		set_number(o, "lag_ms", (uint64_t)status.lag_ms);
 	set_number(o, "queue", status.queue);
 	set_number(o, "silent_s", status.silent_s);
-#define X(key) set_number(o, #key, status.key);
+#define X(key, text) set_number(o, #key, status.key);
 	REGISTRY_COUNTERS(X)
 #undef X
 	return o;
@@ -236,6 +236,7 @@ static json_t *session_json(const struct client *c, const struct session_record 
 	set(o, "cipher", json_string(aead_name((enum aead)r->aead)));
 	set_number(o, "down_mtu", r->down_mtu);
 	set_number(o, "keepalive_s", r->keepalive);
+	set_number(o, "server", r->writer);
 	/* its first HELLO may have been taken by a server whose clock is a little ahead */
 	set_number(o, "since_s", whole_seconds(now->cluster - MIN(r->since, now->cluster)));
 	set(o, "ends_s", json_integer((json_int_t)session_end(r->epoch) -

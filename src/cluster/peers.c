@@ -191,6 +191,7 @@ static void send_heartbeat(struct peers *p, const struct instant *now, struct pe
 		.echo_got = r->got,
 		.highest = p->highest,
 		.digest = p->digest,
+		.withdrawn = p->withdrawn,
 	};
 	uint8_t message[HEARTBEAT_SIZE];
 

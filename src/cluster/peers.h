@@ -83,6 +83,7 @@ struct peers {
 	unsigned count;
 	struct peer *peer[SERVERS_MAX]; /* in the order of their numbers */
 	bool draining;
+	uint16_t withdrawn; /* of this server, for its heartbeats (mesh_message.h) */
 	ticks next_beat;   /* boot time */
 	ticks ticked;      /* boot time of the last tick */
 	ticks quiet_since; /* boot time: no living server with keys has been heard since */

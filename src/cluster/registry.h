@@ -33,24 +33,24 @@ struct registry_options {
 	const char *cache_file;  /* the clients last known */
 };
 
-/* X(key): what the registry counts. */
+/* X(key, text): what the registry counts. */
 #define REGISTRY_COUNTERS(X)                                                                       \
-	X(writes)      /* session records written */                                               \
-	X(received)    /* values that the registry brought */                                      \
-	X(refused)     /* values that are not of this cluster, or lie under another's key */       \
-	X(stale)       /* values older than what is known here */                                  \
-	X(deleted)     /* keys that were deleted */                                                \
-	X(unknown)     /* session records of clients that are not enrolled */                      \
-	X(conflicts)   /* client records that contradict another client's */                       \
-	X(healed)      /* values written again because the registry had lost or changed them */    \
-	X(snapshots)   /* buckets read from the beginning */
+	X(writes, "session records written")                                                       \
+	X(received, "values that the registry brought")                                            \
+	X(refused, "values that are not of this cluster, or lie under another's key")              \
+	X(stale, "values older than what is known here")                                           \
+	X(deleted, "keys that were deleted")                                                       \
+	X(unknown, "session records of clients that are not enrolled")                             \
+	X(conflicts, "client records that contradict another client's")                            \
+	X(healed, "values written again because the registry had lost or changed them")            \
+	X(snapshots, "buckets read from the beginning")
 struct registry_status {
 	bool connected;    /* our own writes come back to us */
 	bool read;         /* all that the registry held at our start is known here */
 	long lag_ms;       /* how long the last one took; -1: none yet */
 	size_t queue;      /* session records that the registry has not shown yet */
 	uint64_t silent_s; /* since the list of clients was last known to be current */
-#define X(key) uint64_t key;
+#define X(key, text) uint64_t key;
 	REGISTRY_COUNTERS(X)
 #undef X
 };

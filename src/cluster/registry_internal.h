@@ -67,7 +67,7 @@ struct registry_writer {
 };
 
 enum registry_counter {
-#define X(key) COUNT_##key,
+#define X(key, text) COUNT_##key,
 	REGISTRY_COUNTERS(X)
 #undef X
 	COUNT_END

@@ -318,7 +318,7 @@ static void nats_status(struct registry *r, const struct instant *now,
 		.lag_ms = sessions.lag_ms,
 		.queue = writer_queue_length(n),
 		.silent_s = silent > 0 ? (uint64_t)silent / TICKS_PER_SEC : 0,
-#define X(key) .key = n->counter[COUNT_##key],
+#define X(key, text) .key = n->counter[COUNT_##key],
 		REGISTRY_COUNTERS(X)
 #undef X
 	};

@@ -253,7 +253,7 @@ static void print_table(json_t *rows, const struct column *columns, size_t count
 void render_sessions(json_t *answer)
 {
 	static const struct column columns[] = {
-		{"CLIENT", "client"}, {"INDEX", "index"}, {"ENDPOINT", "endpoint"},
+		{"CLIENT", "client"}, {"INDEX", "index"}, {"ENDPOINT", "endpoint"}, {"SERVER", "server"},
 		{"SINCE", "since_s"}, {"ENDS IN", "ends_s"}, {"MTU", "down_mtu"},
 		{"KEEPALIVE", "keepalive_s"}, {"CIPHER", "cipher"}, {"ACTIVE", "active"},
 		{"RX", "rx_bytes"}, {"TX", "tx_bytes"}, {"ADDRESSES", "addresses"},
@@ -272,7 +272,7 @@ void render_servers(json_t *answer)
 	static const struct column columns[] = {
 		{"NUMBER", "number"}, {"NAME", "name"}, {"MESH", "mesh"}, {"SELF", "self"},
 		{"ALIVE", "alive"}, {"RTT", "rtt_ms"}, {"CLOCK", "offset_ms"},
-		{"KEYS", "lineage"}, {"JOINING", "joining"}, {"DRAINING", "draining"},
+		{"KEYS", "lineage"}, {"ANNOUNCED", "announced"}, {"WITHDRAWN FOR", "withdrawn_for"},
 		{"VERSION", "version"},
 	};
 

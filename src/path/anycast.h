@@ -33,7 +33,8 @@
 #define ANYCAST_PROTO_BLACKHOLE 77
 #define ANYCAST_PROTO_MARKER    78
 
-/* X(name, key, text): why a server does not announce itself; any of them is enough. */
+/* X(name, key, text): why a server does not announce itself; any of them is enough.
+ * Servers tell each other by the places in this list (PROTOCOL.md, HEARTBEAT). */
 #define ANYCAST_REASONS(X)                                                                         \
 	X(STARTING, "starting", "the daemon is starting")                                          \
 	X(DRAINED, "drained", "anyrelay drain")                                                    \

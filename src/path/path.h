@@ -30,13 +30,13 @@
 /* X(name, key, text): what passes; drops are counted beside it. */
 #define TRAFFIC_COUNTERS(X)                                                                        \
 	X(RX_DATAGRAMS, "rx_datagrams", "datagrams received")                                      \
-	X(RX_BYTES, "rx_bytes", "bytes in them")                                                   \
+	X(RX_BYTES, "rx_bytes", "bytes in datagrams received")                                     \
 	X(TX_DATAGRAMS, "tx_datagrams", "datagrams sent")                                          \
-	X(TX_BYTES, "tx_bytes", "bytes in them")                                                   \
+	X(TX_BYTES, "tx_bytes", "bytes in datagrams sent")                                         \
 	X(DEVICE_RX_FRAMES, "device_rx_frames", "frames read from the tunnel device")              \
-	X(DEVICE_RX_PACKETS, "device_rx_packets", "packets in them")                               \
+	X(DEVICE_RX_PACKETS, "device_rx_packets", "packets in frames read from the device")        \
 	X(DEVICE_TX_FRAMES, "device_tx_frames", "frames written to the tunnel device")             \
-	X(DEVICE_TX_PACKETS, "device_tx_packets", "packets in them")                               \
+	X(DEVICE_TX_PACKETS, "device_tx_packets", "packets in frames written to the device")       \
 	X(COPIES, "copies", "copies made of multicast, broadcast and flooded packets")             \
 	X(PIECES, "pieces", "packets sent in two pieces")                                          \
 	X(FRAGMENTS, "fragments", "IPv4 fragments made")                                           \

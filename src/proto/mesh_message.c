@@ -19,13 +19,14 @@ size_t heartbeat_write(uint8_t out[HEARTBEAT_SIZE], const struct heartbeat *h)
 	write_u64(&w, h->highest.id);
 	write_u64(&w, h->highest.epoch);
 	write_u64(&w, h->digest);
+	write_u16(&w, h->withdrawn);
 	return (size_t)(w.at - out);
 }
 
 bool heartbeat_read(struct heartbeat *h, const uint8_t *in, size_t len)
 {
 	struct reader r = reader_over(in, len);
-	struct heartbeat found;
+	struct heartbeat found = {0};
 
 	if (read_u8(&r) != MESH_HEARTBEAT)
 		return false;
@@ -39,6 +40,7 @@ bool heartbeat_read(struct heartbeat *h, const uint8_t *in, size_t len)
 	found.highest.id = read_u64(&r);
 	found.highest.epoch = read_u64(&r);
 	found.digest = read_u64(&r);
+	found.withdrawn = read_u16(&r);
 	if (r.bad)
 		return false;
 	*h = found;

@@ -16,6 +16,12 @@ enum mesh_message { MESH_HEARTBEAT = 1, MESH_KEYS = 2, MESH_GOODBYE = 3, MESH_FI
 
 enum heartbeat_flag { HEARTBEAT_JOINING = 1, HEARTBEAT_DRAINING = 2 };
 
+/*
+ * Why the sender does not announce the anycast address: 0, it does; bits of enum
+ * anycast_reason (path/anycast.h); or that it is not its business.
+ */
+#define WITHDRAWN_NEVER 0x8000
+
 struct heartbeat {
 	uint8_t flags;
 	uint8_t version[3]; /* of the program */
@@ -25,8 +31,9 @@ struct heartbeat {
 	ticks echo_got;     /* and when, by its clock */
 	struct lineage_name highest; /* the one that issues; zeros while joining */
 	uint64_t digest;    /* of all lineages */
+	uint16_t withdrawn; /* WITHDRAWN_… */
 };
-#define HEARTBEAT_SIZE (1 + 1 + 3 + 3 + 8 * 3 + 8 * 3 + 8)
+#define HEARTBEAT_SIZE (1 + 1 + 3 + 3 + 8 * 3 + 8 * 3 + 8 + 2)
 
 #define KEYS_SEED_SIZE (8 + 8 + 8 + 8 + KEY_SIZE)
 #define KEYS_SIZE_MAX  (2 + KEYRING_LINEAGES * KEYS_SEED_SIZE)

@@ -183,6 +183,8 @@ static const struct {
 			"fd07::/64"},
 	{"MSS", "536", "1441", "1441 is not a segment size in bytes (536 to 1440)"},
 	{"Entries", "64", "63", "63 is not a number of entries (64 to 16777216)"},
+	{"Listen", "no", "off",
+	 "off is not an address with a port, as 127.0.0.1:9444 or [::1]:9444, or no"},
 	{"Name", "a", "a/b", "a/b is not a name (1 to 31 of A-Z a-z 0-9 . _ -)"},
 	{"ControlSocket", "/s", "s", "s is not an absolute path of at most 107 characters"},
 	{"StateDirectory", "/s", "s", "s is not an absolute path of at most 223 characters"},
@@ -196,11 +198,13 @@ static const struct {
 };
 
 /* A key that excludes another one, which must then not be in the configuration. */
-static const char *left_out(const char *key)
+static const char *left_out(const struct conf_key *k)
 {
-	if (!strcmp(key, "PrivateKeyFile"))
+	if (!strcmp(k->section, "Metrics")) /* has a key of the same name as [Server] */
+		return NULL;
+	if (!strcmp(k->name, "PrivateKeyFile"))
 		return "PrivateKey";
-	return strcmp(key, "PresharedKeyFile") ? key : "PresharedKey";
+	return strcmp(k->name, "PresharedKeyFile") ? k->name : "PresharedKey";
 }
 
 /* What a key cannot be without: another one of its section, or nothing. */
@@ -238,7 +242,7 @@ static void test_every_key(void **state)
 		if (i >= ARRAY_SIZE(values) || strcmp(values[i].key, k->name))
 			fail_msg("%s has no test", k->name);
 		enum conf_role role = k->roles & CONF_SERVER ? CONF_SERVER : CONF_CLIENT;
-		const char *but = left_out(k->name);
+		const char *but = left_out(k);
 
 		snprintf(more, sizeof more, "[%s]\n%s = %s\n", k->section, k->name,
 				good(k->name, values[i].good));
@@ -273,7 +277,7 @@ static void test_roles_and_repeats(void **state)
 		enum conf_role role = k->roles & CONF_SERVER ? CONF_SERVER : CONF_CLIENT;
 		snprintf(more, sizeof more, "[%s]\n%s = %s\n%s = %s\n", k->section, k->name, value,
 				k->name, value);
-		int rc = read_more(&conf, role, left_out(k->name), more, error);
+		int rc = read_more(&conf, role, left_out(k), more, error);
 		if (!(k->flags & CONF_LIST)) {
 			assert_int_equal(rc, -EINVAL);
 			assert_non_null(strstr(error, "given twice, the first time in line "));
@@ -369,8 +373,8 @@ static void test_form(void **state)
 	expect(CONF_SERVER, NULL, "[Tunel]", "t.conf:6: [Tunel]: no such section; did you mean "
 			"[Tunnel]?");
 	expect(CONF_SERVER, NULL, "[Interface]", "t.conf:6: [Interface]: no such section; there are "
-			"[Server] or [Client], [Tunnel], [Anycast], [Mesh], [Registry], [Relay] "
-			"and [Daemon]");
+			"[Server] or [Client], [Tunnel], [Anycast], [Mesh], [Registry], [Relay], "
+			"[Metrics] and [Daemon]");
 	expect(CONF_SERVER, NULL, "[Tunnel] x", "t.conf:6: a section stands alone in its line, as "
 			"[Tunnel]");
 	expect(CONF_SERVER, NULL, "[Client]", "t.conf:6: [Client]: a file is for a server or for a "
@@ -454,6 +458,35 @@ static void test_relay(void **state)
 			"twice");
 	expect(CONF_SERVER, NULL, "[Relay]\nUplinks = a, b, c, d, e\n", "t.conf:7: Uplinks: more than 4 "
 			"devices");
+}
+
+/* A server's metrics are on loopback, a client has none, if nothing is said. */
+static void test_metrics(void **state)
+{
+	static const struct {
+		enum conf_role role;
+		const char *text, *listen;
+	} good[] = {
+		{CONF_SERVER, "", "127.0.0.1:9444"}, {CONF_CLIENT, "", "[::]:0"},
+		{CONF_SERVER, "[Metrics]\nListen = no", "[::]:0"},
+		{CONF_CLIENT, "[Metrics]\nListen = 192.0.2.1", "192.0.2.1:9444"},
+		{CONF_SERVER, "[Metrics]\nListen = [2001:db8::1]:80", "[2001:db8::1]:80"},
+	};
+	char error[CONF_ERROR], text[ENDPOINT_TEXT];
+	struct conf conf;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		if (read_more(&conf, good[i].role, NULL, good[i].text, error))
+			fail_msg("%s", error);
+		assert_string_equal(endpoint_format(&conf.metrics, text), good[i].listen);
+	}
+	expect(CONF_SERVER, NULL, "[Metrics]\nListen = [::]:9444", "t.conf:7: Listen: [::]:9444 would "
+			"answer clients of the tunnel too; name one address of this machine");
+	expect(CONF_SERVER, NULL, "[Metrics]\nListen = 0.0.0.0", "t.conf:7: Listen: 0.0.0.0 would "
+			"answer clients of the tunnel too; name one address of this machine");
+	expect(CONF_SERVER, NULL, "[Metrics]\nListen = 127.0.0.1:0", "t.conf:7: Listen: 127.0.0.1:0 is "
+			"not an address with a port, as 127.0.0.1:9444 or [::1]:9444, or no");
 }
 
 static void test_mesh(void **state)
@@ -650,7 +683,7 @@ static void test_example_defaults(void **state)
 {
 	static const char *const paths[] = {SOURCE_ROOT "/packaging/server.conf",
 			SOURCE_ROOT "/packaging/client.conf"};
-	char line[512], key[64], value[256], previous[512] = "";
+	char line[512], section[32] = "", key[64], value[256], previous[512] = "";
 	unsigned compared = 0;
 
 	(void)state;
@@ -658,11 +691,15 @@ static void test_example_defaults(void **state)
 		FILE *file = fopen(paths[i], "r");
 		assert_non_null(file);
 		for (; fgets(line, sizeof line, file); strcpy(previous, line)) {
+			if (sscanf(line, "[%31[^]]", section) == 1)
+				continue;
 			if (sscanf(line, "#%63[A-Za-z] = %255[^\n]", key, value) != 2 ||
 					strstr(previous, "an example"))
 				continue;
 			for (size_t k = 0; k < conf_key_count; k++) {
-				if (strcmp(conf_keys[k].name, key) || conf_keys[k].flags & CONF_COMPUTED)
+				if (strcmp(conf_keys[k].section, section) ||
+						strcmp(conf_keys[k].name, key) ||
+						conf_keys[k].flags & CONF_COMPUTED)
 					continue;
 				assert_string_equal(value, conf_keys[k].fallback);
 				compared++;
@@ -699,7 +736,7 @@ int main(void)
 		cmocka_unit_test(test_server_values), cmocka_unit_test(test_client_values),
 		cmocka_unit_test(test_form), cmocka_unit_test(test_without_sections),
 		cmocka_unit_test(test_missing), cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_mesh),
+		cmocka_unit_test(test_mesh), cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_between_keys),
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefix_limit),
 		cmocka_unit_test(test_key_files), cmocka_unit_test(test_load),
