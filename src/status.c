@@ -121,6 +121,24 @@ static json_t *registry_json(struct registry *r, const struct instant *now)
 	return o;
 }
 
+/* Of the list of servers, this one included, how many live and announce themselves. */
+static json_t *cluster_json(const struct daemon *d)
+{
+	const struct peers *p = &d->mesh.peers;
+	unsigned alive = 1, announced = d->anycast.announced;
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < p->count; i++) {
+		alive += p->peer[i]->alive;
+		announced += p->peer[i]->alive && !p->peer[i]->last.withdrawn;
+	}
+	set_number(o, "servers", p->count + 1);
+	set_number(o, "alive", alive);
+	set_number(o, "announced", announced);
+	set(o, "clock_off_ms", json_real((double)p->clock_off * 1000 / TICKS_PER_SEC));
+	return o;
+}
+
 static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 {
 	json_t *sessions = json_object(), *events = json_object();
@@ -138,6 +156,8 @@ static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 	for (int i = 0; i < SERVER_EVENT_COUNT; i++)
 		set_number(events, server_event_key((enum server_event)i), d->server.events[i]);
 	set(o, "events", events);
+	if (d->mesh.fd >= 0)
+		set(o, "cluster", cluster_json(d));
 	if (d->registry.ops->status)
 		set(o, "registry", registry_json(&d->registry, now));
 	if (d->anycast.enabled)

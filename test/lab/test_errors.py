@@ -90,6 +90,12 @@ def test_port_in_use(alone):
     other.stop()
 
 
+def test_metrics_port_in_use(alone):
+    alone.node.spawn("other", "/usr/bin/python3", "-m", "http.server", 9444, "-b", "127.0.0.1")
+    wait_until(lambda: alone.node.listens(9444), "the other program")
+    refuses(alone, r"\[Metrics\] Listen: 127\.0\.0\.1:9444 cannot be used: Address already in use")
+
+
 def test_second_daemon(alone):
     alone.start()
     refuses(alone, r"another anyrelayd is running")

@@ -235,7 +235,7 @@ def test_store_is_set_back(net, kept):
     wait_until(lambda: net.admin.get(SESSIONS, "1"), "the session to be there again", 60)
     print(f"\nhealed {time.monotonic() - begin:.1f} s after NATS was healthy")
     k3 = net.server(net.s2, 3, like=net.k1, name=f"new-{kept}", Tunnel_Device="any3",
-                    Server_Port=4447, Tunnel_Address="10.66.0.1/16")
+                    Server_Port=4447, Tunnel_Address="10.66.0.1/16", Metrics_Listen="no")
     k3.start()
     has_session(k3, "c1", sid, 30)
     for daemon in (net.k1, net.k2, k3):
