@@ -18,33 +18,10 @@
 #define MODE_RELAYS_H
 
 #include <pthread.h>
-#include "proto/relay.h"
+#include "proto/relay_message.h" /* requests and their outcomes */
 
 #define RELAY_LIFETIME_MAX 3600 /* s between refreshes */
 #define RELAY_TOMBSTONE_S  600  /* removed and expired relays are remembered for so long */
-
-/* X(name, value, key, text): the outcome of a request, as the controller is told.  0 … 255 on the wire. */
-#define RELAY_STATUSES(X)                                                                          \
-	X(OK, 0, "ok", "done")                                                                     \
-	X(PENDING, 1, "pending", "not yet settled in the cluster: ask again")                      \
-	X(UNKNOWN, 2, "unknown", "there is no relay with this id")                                 \
-	X(NO_RIGHT, 3, "no_right", "this client does not have the right to make relays")           \
-	X(NOT_YOURS, 4, "not_yours", "the relay belongs to another controller")                    \
-	X(LIMIT, 5, "limit", "this controller has as many relays as it may have")                  \
-	X(NO_PORTS, 6, "no_ports", "no free ports are left for relays")                            \
-	X(DENIED, 7, "denied", "relays may not lead to this address")                              \
-	X(FAMILY, 8, "family", "the cluster has no anycast address of this family")                \
-	X(MALFORMED, 9, "malformed", "not a request that can be understood")                       \
-	X(EXISTS, 10, "exists", "another request has used this id for something else")             \
-	X(OFF, 11, "off", "this cluster makes no relays")                                          \
-	X(UNREACHABLE, 12, "unreachable", "the far side does not answer, or refuses")
-enum relay_status {
-#define X(name, value, key, text) RELAY_STATUS_##name = value,
-	RELAY_STATUSES(X)
-#undef X
-};
-const char *relay_status_key(enum relay_status s);
-const char *relay_status_text(enum relay_status s);
 
 struct relays;
 
@@ -73,13 +50,6 @@ void relays_unlock(struct relays *t);
 
 /* ---- requests of a controller ---- */
 
-struct relay_request {
-	uint8_t id[RELAY_ID_SIZE];
-	uint8_t protocol, span;
-	uint16_t lifetime; /* s; 0: for ever, the operator's alone */
-	bool even;         /* with a span of 2: the first port is even (RTP) */
-	struct relay_side side[2]; /* kind, v4, given; the rest is not looked at */
-};
 /* Of OK: a copy of the relay. */
 enum relay_status relays_add(struct relays *t, const struct instant *now, uint32_t owner,
 		const struct relay_request *q, struct relay *r);

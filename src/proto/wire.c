@@ -7,8 +7,6 @@
  */
 #include "proto/wire.h"
 
-#define CONTROL_BYTE(message) (uint8_t)(INNER_CONTROL << 4 | (message))
-
 bool tlv_next(struct reader *r, uint8_t *type, const uint8_t **value, uint16_t *len)
 {
 	if (r->bad || reader_left(r) == 0)
@@ -42,7 +40,7 @@ static bool kind_valid(uint8_t kind)
 	return kind == KIND_PATH || kind == KIND_TIME;
 }
 
-static void read_endpoint(struct reader *r, struct endpoint *e)
+void read_endpoint(struct reader *r, struct endpoint *e)
 {
 	uint8_t wire[ENDPOINT_WIRE];
 
@@ -50,7 +48,7 @@ static void read_endpoint(struct reader *r, struct endpoint *e)
 	endpoint_load(e, wire);
 }
 
-static void write_endpoint(struct writer *w, const struct endpoint *e)
+void write_endpoint(struct writer *w, const struct endpoint *e)
 {
 	uint8_t wire[ENDPOINT_WIRE];
 

@@ -153,12 +153,16 @@ enum inner_kind {
 	X(HELLO_ACK, 3)                                                                            \
 	X(PROBE, 4)                                                                                \
 	X(PROBE_ACK, 5)                                                                            \
-	X(PROBE_REQ, 6)
+	X(PROBE_REQ, 6)                                                                            \
+	X(RELAY, 7)        /* relay_message.h */                                                   \
+	X(RELAY_ANSWER, 8) /* likewise */
 enum control_message {
 #define X(name, value) CONTROL_##name = value,
 	CONTROL_MESSAGES(X)
 #undef X
 };
+
+#define CONTROL_BYTE(message) (uint8_t)(INNER_CONTROL << 4 | (message))
 
 enum path_kind { KIND_PATH = 0, KIND_TIME = 1 };
 
@@ -226,6 +230,9 @@ size_t probe_ack_write(uint8_t out[PROBE_ACK_SIZE], const struct probe_ack *a);
 bool tlv_next(struct reader *r, uint8_t *type, const uint8_t **value, uint16_t *len);
 /* To the end of a list of which nothing is wanted; false if it is cut. */
 bool tlvs_skip(struct reader *r);
+/* "address 18" */
+void read_endpoint(struct reader *r, struct endpoint *e);
+void write_endpoint(struct writer *w, const struct endpoint *e);
 
 /* Outer sizes: bytes of IP and UDP header around a UDP payload. */
 static inline unsigned outer_overhead(bool v4)
