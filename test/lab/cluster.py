@@ -261,8 +261,11 @@ class ClusterNet:
                            "--mesh", f"{LAN[4].format(10 + i)}:4445", "--public-key", public,
                            "--operator-key", first.operator_key)
 
-    def start_cluster(self, nats=3, **settings):
-        """BIRD, NATS, all servers as one cluster, and both clients (.k1, .k2), connected."""
+    def start_cluster(self, nats=3, outer=(4, 4), **settings):
+        """
+        BIRD, NATS, all servers as one cluster, and both clients (.k1, .k2), connected; outer:
+        the IP version in which each client talks to the servers.
+        """
         self.start_birds()
         self.start_nats(nats)
         self.make_servers(**self.nats.settings(), **settings)
@@ -273,7 +276,8 @@ class ClusterNet:
         for daemon in self.daemons:
             wait_until(lambda: daemon.status()["registry"]["connected"],
                        f"{daemon.name} to be connected to NATS", 30)
-        self.k1, self.k2 = (self.client(node, rights=("multicast",)) for node in self.clients)
+        self.k1, self.k2 = (self.client(node, version, rights=("multicast",))
+                            for node, version in zip(self.clients, outer))
         for daemon in self.daemons:
             wait_until(lambda: daemon.status()["sessions"]["clients"] == 2,
                        f"{daemon.name} to know both clients", 30)
@@ -311,6 +315,17 @@ class ClusterNet:
                        f"{daemon.name} to know both sessions", 20)
         for running in pings:
             running.finish()
+
+    def busiest(self):
+        """The server that most packets go to now, while something runs."""
+        living = [daemon for daemon in self.daemons if daemon.process.alive()]
+
+        def received():
+            return [daemon.status()["traffic"]["rx_datagrams"] for daemon in living]
+        before = received()
+        time.sleep(0.1)  # the interval over which it counts
+        more = [now - then for now, then in zip(received(), before)]
+        return living[more.index(max(more))]
 
     def registry_writes(self):
         """What all servers have written so far."""
@@ -358,12 +373,12 @@ class RouteWatch:
 
 
 class Stream:
-    """stream.py on a node; finish() ends it and returns what it reports."""
+    """stream.py, or another such program, on a node; finish() ends it and returns its report."""
 
-    def __init__(self, node, *words):
+    def __init__(self, node, *words, program="stream.py"):
         name = "-".join([words[0], node.name, *(str(w) for w in words[1:3])])
         self.process = node.spawn(re.sub(r"[^\w.-]", "_", name), sys.executable, "-u",
-                                  os.path.join(HERE, "stream.py"), *words)
+                                  os.path.join(HERE, program), *words)
         self.process.wait_log("ready")
 
     def finish(self, timeout=30):

@@ -27,13 +27,6 @@ def net():
         yield made
 
 
-def serving(net):
-    """The server that c1's packets reach now."""
-    before = {d.name: d.status()["traffic"]["rx_datagrams"] for d in net.daemons}
-    time.sleep(0.1)  # the load runs: some hundred packets pass
-    return max(net.daemons, key=lambda d: d.status()["traffic"]["rx_datagrams"] - before[d.name])
-
-
 def lives(felt):
     """TCP lost nothing; UDP no more than a short silence takes away, and nothing came twice."""
     assert felt["tcp_broken"] == [] and felt["tcp_wrong"] == 0 and felt["tcp_lost"] == 0
@@ -43,7 +36,7 @@ def lives(felt):
 def test_kill_the_one_that_serves(net):
     """kill -9: routes, and then the silence of each stream."""
     load = Load(net)
-    victim = serving(net)
+    victim = net.busiest()
     watch = RouteWatch(net.r1)
     killed = time.time()
     victim.process.stop(signal.SIGKILL)
@@ -62,7 +55,7 @@ def test_kill_the_one_that_serves(net):
 def test_machine_goes_dark(net):
     """Found out by BFD: 300 ms."""
     load = Load(net)
-    victim = serving(net)
+    victim = net.busiest()
     watch = RouteWatch(net.r1)
     cut = time.time()
     net.cut_off(victim.node)

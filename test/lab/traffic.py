@@ -110,8 +110,8 @@ class File:
         self.sha256 = hashlib.sha256(data).hexdigest()
 
 
-def serve_files(node, directory, addresses, port=80):
-    """An nginx that serves a directory."""
+def serve_files(node, directory, addresses, port=80, rate=0):
+    """An nginx that serves a directory; to each client at most `rate` bytes/s, evenly, if given."""
     listen = "".join(f"listen {f'[{a}]' if ':' in a else a}:{port};" for a in addresses)
     config = node.lab.write(f"nginx-{node.name}.conf", f"""
         daemon off;
@@ -123,6 +123,8 @@ def serve_files(node, directory, addresses, port=80):
         http {{
             access_log off;
             sendfile on;
+            sendfile_max_chunk 64k;
+            limit_rate {rate};
             client_body_temp_path {node.lab.path("nginx-body")};
             proxy_temp_path {node.lab.path("nginx-proxy")};
             fastcgi_temp_path {node.lab.path("nginx-fastcgi")};
@@ -135,12 +137,16 @@ def serve_files(node, directory, addresses, port=80):
     return server
 
 
+def url(address, file, port=80):
+    """Of a file of serve_files()."""
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}/{file.name}"
+
+
 def fetch(node, address, file, port=80, timeout=60):
     """curl the file from serve_files(); its sha256 must be equal.  Seconds it took."""
-    host = f"[{address}]" if ":" in address else address
     to = node.lab.path(f"fetched-{node.name}")
     took = node.run("curl", "-sS", "-g", "--fail", "-o", to, "-w", "%{time_total}",
-                    f"http://{host}:{port}/{file.name}", timeout=timeout)
+                    url(address, file, port), timeout=timeout)
     with open(to, "rb") as got:
         digest = hashlib.sha256(got.read()).hexdigest()
     if digest != file.sha256:
@@ -181,12 +187,17 @@ def unlock_root(lab):
              "/etc/shadow")
 
 
+def ssh_argv(node, address, *options, port=22):
+    """The client of ssh_server(), up to the command that is to run there."""
+    return ["ssh", "-F", "none", "-i", node.lab.path("ssh-user-key"), "-p", port,
+            "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "ConnectTimeout=10", *options, f"root@{address}"]
+
+
 def ssh(node, address, command, port=22):
     """Run a command over ssh; its output."""
-    return node.run("ssh", "-F", "none", "-i", node.lab.path("ssh-user-key"), "-p", port,
-                    "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
-                    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                    "-o", "ConnectTimeout=10", f"root@{address}", command).strip()
+    return node.run(*ssh_argv(node, address, port=port), command).strip()
 
 
 def dns_server(node, addresses, name, answers):
