@@ -39,7 +39,7 @@ struct reader_state {
 
 /* "path:line: sentence", or without a line where line is 0. */
 static int __attribute__((format(printf, 3, 4)))
-fail(struct reader_state *s, unsigned line, const char *format, ...)
+refuse(struct reader_state *s, unsigned line, const char *format, ...)
 {
 	va_list list;
 	char sentence[CONF_ERROR], at[16] = "";
@@ -99,8 +99,8 @@ static int fail_section(struct reader_state *s, const char *name)
 		}
 	}
 	if (nearest && near(name, least))
-		return fail(s, s->line, "[%s]: no such section; did you mean [%s]?", name, nearest);
-	return fail(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel], "
+		return refuse(s, s->line, "[%s]: no such section; did you mean [%s]?", name, nearest);
+	return refuse(s, s->line, "[%s]: no such section; there are [Server] or [Client], [Tunnel], "
 			"[Anycast], [Mesh], [Registry], [Relay], [Metrics] and [Daemon]", name);
 }
 
@@ -119,12 +119,12 @@ static int fail_key(struct reader_state *s, const char *name)
 		}
 	}
 	if (nearest && least == 1)
-		return fail(s, s->line, "%s: this key belongs in [%s], not in [%s]", name,
+		return refuse(s, s->line, "%s: this key belongs in [%s], not in [%s]", name,
 				nearest->section, s->section);
 	if (nearest && near(name, least / 2))
-		return fail(s, s->line, "%s: no such key in [%s]; did you mean %s in [%s]?", name,
+		return refuse(s, s->line, "%s: no such key in [%s]; did you mean %s in [%s]?", name,
 				s->section, nearest->name, nearest->section);
-	return fail(s, s->line, "%s: no such key in [%s]; anyrelay.conf(5) has the list", name,
+	return refuse(s, s->line, "%s: no such key in [%s]; anyrelay.conf(5) has the list", name,
 			s->section);
 }
 
@@ -134,12 +134,12 @@ static int fail_value(struct reader_state *s, const struct conf_key *k, const ch
 		const char *why)
 {
 	if (why[0])
-		return fail(s, s->line, "%s: %s", k->name, why);
+		return refuse(s, s->line, "%s: %s", k->name, why);
 	if (value[0] == 0)
-		return fail(s, s->line, "%s: there is no value; it must be %s", k->name, k->allowed);
+		return refuse(s, s->line, "%s: there is no value; it must be %s", k->name, k->allowed);
 	if (k->flags & CONF_SECRET)
-		return fail(s, s->line, "%s: the value is not %s", k->name, k->allowed);
-	return fail(s, s->line, "%s: %.100s is not %s", k->name, value, k->allowed);
+		return refuse(s, s->line, "%s: the value is not %s", k->name, k->allowed);
+	return refuse(s, s->line, "%s: %.100s is not %s", k->name, value, k->allowed);
 }
 
 static int take_value(struct reader_state *s, const struct conf_key *k, const char *value)
@@ -181,13 +181,13 @@ static char *next_item(struct reader_state *s, const struct conf_key *k, char **
 		item++;
 		end = strchr(item, '"');
 		if (!end) {
-			fail(s, s->line, "%s: the quotation mark is not closed", k->name);
+			refuse(s, s->line, "%s: the quotation mark is not closed", k->name);
 			return NULL;
 		}
 		*end++ = 0;
 		end += strspn(end, " \t\r");
 		if (item_end(end, list) != end) {
-			fail(s, s->line, "%s: there is something after the closing quotation mark",
+			refuse(s, s->line, "%s: there is something after the closing quotation mark",
 					k->name);
 			return NULL;
 		}
@@ -223,7 +223,7 @@ static int take_section(struct reader_state *s, char *line)
 	char *rest = end ? end + 1 + strspn(end + 1, " \t") : NULL;
 
 	if (!rest || item_end(rest, false) != rest)
-		return fail(s, s->line, "a section stands alone in its line, as [Tunnel]");
+		return refuse(s, s->line, "a section stands alone in its line, as [Tunnel]");
 	*end = 0;
 	s->section = NULL;
 	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++) {
@@ -235,7 +235,7 @@ static int take_section(struct reader_state *s, char *line)
 	enum conf_role role = s->section == sections[0] ? CONF_SERVER :
 			s->section == sections[1] ? CONF_CLIENT : 0;
 	if (role && s->conf->role && role != s->conf->role)
-		return fail(s, s->line, "[%s]: a file is for a server or for a client, and line %u "
+		return refuse(s, s->line, "[%s]: a file is for a server or for a client, and line %u "
 				"has [%s]", s->section, s->role_line,
 				s->conf->role == CONF_SERVER ? "Server" : "Client");
 	if (role && !s->conf->role) {
@@ -264,18 +264,18 @@ static int take_line(struct reader_state *s, char *line)
 		return take_section(s, line);
 	char *equals = strchr(line, '=');
 	if (!equals)
-		return fail(s, s->line, "this line is neither [Section] nor Key = value");
+		return refuse(s, s->line, "this line is neither [Section] nor Key = value");
 	*equals = 0;
 	const char *name = trim(line);
 	if (!s->section)
-		return fail(s, s->line, "%.*s: a key must stand below a section, as [Server]",
+		return refuse(s, s->line, "%.*s: a key must stand below a section, as [Server]",
 				WORD_MAX, name);
 	const struct conf_key *k = find_key(s->section, name);
 	if (!k)
 		return fail_key(s, name);
 	unsigned *seen = &s->seen[k - conf_keys];
 	if (*seen && !(k->flags & CONF_LIST))
-		return fail(s, s->line, "%s: given twice, the first time in line %u", k->name, *seen);
+		return refuse(s, s->line, "%s: given twice, the first time in line %u", k->name, *seen);
 	if (!*seen)
 		*seen = s->line;
 	return take_values(s, k, equals + 1 + strspn(equals + 1, " \t"));
@@ -291,14 +291,14 @@ static int take_text(struct reader_state *s, const char *text, size_t len)
 		size_t n = newline ? (size_t)(newline - text) : len;
 		s->line++;
 		if (n >= sizeof line) {
-			rc = fail(s, s->line, "this line is longer than %zu characters; a list may be "
+			rc = refuse(s, s->line, "this line is longer than %zu characters; a list may be "
 					"given in several lines", sizeof line - 1);
 			break;
 		}
 		memcpy(line, text, n);
 		line[n] = 0;
 		if (memchr(line, 0, n))
-			rc = fail(s, s->line, "this line has a NUL character; is this a text file?");
+			rc = refuse(s, s->line, "this line has a NUL character; is this a text file?");
 		else
 			rc = take_line(s, line);
 		n += newline != NULL;
@@ -322,12 +322,12 @@ static int finish_keys(struct reader_state *s)
 		const struct conf_key *k = &conf_keys[i];
 		bool ours = k->roles & s->conf->role;
 		if (s->seen[i] && !ours)
-			return fail(s, s->seen[i], "%s: this key is for %s", k->name,
+			return refuse(s, s->seen[i], "%s: this key is for %s", k->name,
 					k->roles == CONF_SERVER ? "servers" : "clients");
 		if (s->seen[i] || !ours)
 			continue;
 		if (k->flags & CONF_REQUIRED)
-			return fail(s, 0, "%s is missing in [%s]; it must be %s. %s", k->name, k->section,
+			return refuse(s, 0, "%s is missing in [%s]; it must be %s. %s", k->name, k->section,
 					k->allowed, k->text);
 		if (!k->fallback || k->flags & CONF_COMPUTED)
 			continue;
@@ -344,10 +344,10 @@ static int finish_secret(struct reader_state *s, const char *name, const char *f
 	unsigned a = seen(s, "Client", name), b = seen(s, "Client", file);
 
 	if (a && b)
-		return fail(s, MAX(a, b), "%s and %s are both given; one of the two is enough", name,
+		return refuse(s, MAX(a, b), "%s and %s are both given; one of the two is enough", name,
 				file);
 	if (!a && !b)
-		return fail(s, 0, "%s or %s is missing in [Client]; anyrelay enroll prints both", name,
+		return refuse(s, 0, "%s or %s is missing in [Client]; anyrelay enroll prints both", name,
 				file);
 	return 0;
 }
@@ -359,14 +359,14 @@ static int finish_mesh(struct reader_state *s)
 	unsigned address = seen(s, "Mesh", "Address"), key = seen(s, "Mesh", "PrivateKeyFile");
 
 	if (key && !address)
-		return fail(s, key, "Address is missing in [Mesh]: the unicast address at which other "
+		return refuse(s, key, "Address is missing in [Mesh]: the unicast address at which other "
 				"servers reach this one");
 	if (address && !key)
-		return fail(s, address, "PrivateKeyFile is missing in [Mesh]: the file with this server's "
+		return refuse(s, address, "PrivateKeyFile is missing in [Mesh]: the file with this server's "
 				"own secret key, made by anyrelay genkey");
 	for (unsigned i = 0; address && i < ARRAY_SIZE(c->listen); i++) {
 		if (!memcmp(c->listen[i].ip, c->mesh.ip, sizeof c->mesh.ip))
-			return fail(s, address, "Address: this is the anycast address (Listen); the mesh "
+			return refuse(s, address, "Address: this is the anycast address (Listen); the mesh "
 					"needs one that only this server has");
 	}
 	return 0;
@@ -377,13 +377,13 @@ static int finish_registry(struct reader_state *s)
 	const struct conf *c = s->conf;
 
 	if (c->registry_nats && c->registry_url_count == 0)
-		return fail(s, 0, "Servers is missing in [Registry], where Type is nats; it must be URLs "
+		return refuse(s, 0, "Servers is missing in [Registry], where Type is nats; it must be URLs "
 				"as nats://192.0.2.10:4222 or tls://nats.example:4222");
 	if (!c->registry_nats && c->registry_url_count)
-		return fail(s, seen(s, "Registry", "Servers"), "Servers: it is for Type = nats, but Type "
+		return refuse(s, seen(s, "Registry", "Servers"), "Servers: it is for Type = nats, but Type "
 				"is local");
 	if (!c->tls_cert[0] != !c->tls_key[0])
-		return fail(s, MAX(seen(s, "Registry", "TLSCert"), seen(s, "Registry", "TLSKey")),
+		return refuse(s, MAX(seen(s, "Registry", "TLSCert"), seen(s, "Registry", "TLSKey")),
 				"TLSCert and TLSKey belong together; only one of them is given");
 	return 0;
 }
@@ -405,10 +405,10 @@ static int finish_relay(struct reader_state *s)
 	unsigned first = c->relay_ports.first, last = c->relay_ports.last;
 
 	if (!first && section_line(s, "Relay"))
-		return fail(s, section_line(s, "Relay"), "Ports is missing in [Relay]; it must be a range "
+		return refuse(s, section_line(s, "Relay"), "Ports is missing in [Relay]; it must be a range "
 				"of ports, as 20000-59999");
 	if (first <= c->port && c->port <= last)
-		return fail(s, seen(s, "Relay", "Ports"), "Ports: %u is between %u and %u, and there clients "
+		return refuse(s, seen(s, "Relay", "Ports"), "Ports: %u is between %u and %u, and there clients "
 				"are served (Port)", c->port, first, last);
 	return 0;
 }
@@ -418,11 +418,11 @@ static int finish_server(struct reader_state *s)
 	struct conf *c = s->conf;
 
 	if (c->keepalive_min > c->keepalive_max)
-		return fail(s, MAX(seen(s, "Server", "KeepaliveMin"), seen(s, "Server", "KeepaliveMax")),
+		return refuse(s, MAX(seen(s, "Server", "KeepaliveMin"), seen(s, "Server", "KeepaliveMax")),
 				"KeepaliveMin: %u is more than KeepaliveMax (%u)", c->keepalive_min,
 				c->keepalive_max);
 	if (!strcmp(c->device, c->ethernet_device))
-		return fail(s, seen(s, "Tunnel", "EthernetDevice"),
+		return refuse(s, seen(s, "Tunnel", "EthernetDevice"),
 				"EthernetDevice: %s is already the name of Device", c->device);
 	for (unsigned i = 0; i < ARRAY_SIZE(c->listen); i++)
 		c->listen[i].port = c->port;
@@ -438,7 +438,7 @@ static int finish(struct reader_state *s)
 	int rc;
 
 	if (!c->role)
-		return fail(s, 0, "there is neither [Server] nor [Client]; one of them says what this "
+		return refuse(s, 0, "there is neither [Server] nor [Client]; one of them says what this "
 				"daemon is");
 	rc = finish_keys(s);
 	if (!rc && c->role == CONF_SERVER)
@@ -542,7 +542,7 @@ int conf_load(struct conf *conf, const char *path, char error[CONF_ERROR])
 	free(text);
 	unsigned line = secret_line(&s);
 	if (!rc && line && mode & 077)
-		rc = fail(&s, line, "this file holds a secret, but others may use it (mode %04o); make "
+		rc = refuse(&s, line, "this file holds a secret, but others may use it (mode %04o); make "
 				"it 0600", (unsigned)mode & 07777);
 	if (rc)
 		conf_wipe(conf);

@@ -39,7 +39,7 @@ _Static_assert(AEAD_AES_256_GCM == 0 && AEAD_CHACHA20_POLY1305 == 1, "Cipher");
 _Static_assert(LOG_ERROR == 0 && LOG_NOTICE == 2 && LOG_DEBUG == 4, "LogLevel");
 _Static_assert(sizeof(bool) == 1 && sizeof(enum aead) == 4, "sizes that store() knows");
 
-static int __attribute__((format(printf, 2, 3))) fail(char why[CONF_WHY], const char *format, ...)
+static int __attribute__((format(printf, 2, 3))) refuse(char why[CONF_WHY], const char *format, ...)
 {
 	va_list list;
 
@@ -180,7 +180,7 @@ static int key_store(const struct conf_key *key, struct conf *conf, const uint8_
 
 	if (key->flags & CONF_LIST) {
 		if (conf->cluster_key_count == CONF_KEYS_MAX)
-			return fail(why, "more than %d keys", CONF_KEYS_MAX);
+			return refuse(why, "more than %d keys", CONF_KEYS_MAX);
 		to += KEY_SIZE * conf->cluster_key_count++;
 	}
 	memcpy(to, value, KEY_SIZE);
@@ -220,18 +220,18 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	/* Not blocking, so that a FIFO cannot hold us up. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return fail(why, "cannot read %s: %s", path, strerror(errno));
+		return refuse(why, "cannot read %s: %s", path, strerror(errno));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		rc = fail(why, "%s is not a file", path);
+		rc = refuse(why, "%s is not a file", path);
 	else if (st.st_mode & 077)
-		rc = fail(why, "%s holds a secret, but others may use it (mode %04o); make it 0600",
+		rc = refuse(why, "%s holds a secret, but others may use it (mode %04o); make it 0600",
 				path, (unsigned)st.st_mode & 07777);
 	ssize_t n = rc ? 0 : read(fd, text, sizeof text);
 	close(fd);
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
 	if (!rc && (n <= 0 || base64_decode(secret, KEY_SIZE, text, (size_t)n) != KEY_SIZE))
-		rc = fail(why, "%s does not hold a key (base64 of 32 bytes, one line)", path);
+		rc = refuse(why, "%s does not hold a key (base64 of 32 bytes, one line)", path);
 	wipe(text, sizeof text);
 	return rc;
 }
@@ -268,14 +268,14 @@ int conf_listen(const struct conf_key *key, struct conf *conf, const char *text,
 	if (addr_parse(text, ip))
 		return -EINVAL;
 	if (is_wildcard(ip))
-		return fail(why, "%s would answer on every address of this machine, and from another "
+		return refuse(why, "%s would answer on every address of this machine, and from another "
 				"one than the client called; name the anycast address", text);
 	if (addr_is_multicast(ip))
-		return fail(why, "%s is a multicast address; an anycast address is an ordinary one",
+		return refuse(why, "%s is a multicast address; an anycast address is an ordinary one",
 				text);
 	bool v4 = addr_is_v4(ip), *taken = v4 ? &conf->listen_v4 : &conf->listen_v6;
 	if (*taken)
-		return fail(why, "%s is a second IPv%d address; at most one of each family is "
+		return refuse(why, "%s is a second IPv%d address; at most one of each family is "
 				"possible", text, v4 ? 4 : 6);
 	*taken = true;
 	memcpy(conf->listen[v4 ? 0 : 1].ip, ip, sizeof ip);
@@ -291,13 +291,13 @@ int conf_server(const struct conf_key *key, struct conf *conf, const char *text,
 	if (endpoint_parse(text, PORT_DEFAULT, &e) || e.port == 0)
 		return -EINVAL;
 	if (is_wildcard(e.ip) || addr_is_multicast(e.ip))
-		return fail(why, "%s is not the address of a server", text);
+		return refuse(why, "%s is not the address of a server", text);
 	for (unsigned i = 0; i < conf->server_count; i++) {
 		if (endpoint_equal(&e, &conf->servers[i]))
-			return fail(why, "%s stands there twice", text);
+			return refuse(why, "%s stands there twice", text);
 	}
 	if (conf->server_count == ARRAY_SIZE(conf->servers))
-		return fail(why, "more than %zu addresses", ARRAY_SIZE(conf->servers));
+		return refuse(why, "more than %zu addresses", ARRAY_SIZE(conf->servers));
 	conf->servers[conf->server_count++] = e;
 	return 0;
 }
@@ -309,7 +309,7 @@ int conf_mesh(const struct conf_key *key, struct conf *conf, const char *text, c
 	if (endpoint_parse(text, MESH_PORT, &e) || e.port == 0)
 		return -EINVAL;
 	if (is_wildcard(e.ip) || addr_is_multicast(e.ip))
-		return fail(why, "%s is not an address of one machine", text);
+		return refuse(why, "%s is not an address of one machine", text);
 	memcpy(member(key, conf), &e, sizeof e);
 	return 0;
 }
@@ -337,7 +337,7 @@ int conf_prefix(const struct conf_key *key, struct conf *conf, const char *text,
 	if (prefix_parse(text, &p))
 		return -EINVAL;
 	if (list->count == CONF_PREFIXES_MAX)
-		return fail(why, "more than %d entries", CONF_PREFIXES_MAX);
+		return refuse(why, "more than %d entries", CONF_PREFIXES_MAX);
 	list->list[list->count++] = p;
 	return 0;
 }
@@ -350,13 +350,13 @@ int conf_url(const struct conf_key *key, struct conf *conf, const char *text, ch
 
 	(void)key;
 	if (host && strchr(host, '@'))
-		return fail(why, "a user is given with Credentials, not in the URL");
+		return refuse(why, "a user is given with Credentials, not in the URL");
 	if (!host || !*host || strlen(text) >= REGISTRY_URL_MAX ||
 			host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 					  "0123456789.-_:[]")])
 		return -EINVAL;
 	if (conf->registry_url_count == REGISTRY_URLS_MAX)
-		return fail(why, "more than %d servers", REGISTRY_URLS_MAX);
+		return refuse(why, "more than %d servers", REGISTRY_URLS_MAX);
 	strcpy(conf->registry_urls[conf->registry_url_count++], text);
 	return 0;
 }

@@ -9,7 +9,6 @@
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -18,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -52,17 +52,6 @@ static void lock_memory(void)
 }
 
 /* ---- user and capabilities ---- */
-
-__attribute__((format(printf, 4, 5)))
-static int fail(int result, char *error, size_t error_size, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return result;
-}
 
 /* Leaves CAP_NET_ADMIN in the set to be applied, if we have it at all. */
 static void choose_capabilities(void)

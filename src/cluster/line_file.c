@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +15,8 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/fail.h"
 #include "base/util.h"
-
-static int __attribute__((format(printf, 3, 4)))
-fail(char error[LINE_FILE_ERROR], int rc, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(error, LINE_FILE_ERROR, format, list);
-	va_end(list);
-	return rc;
-}
 
 /* ---- reading ---- */
 
@@ -60,7 +49,8 @@ static FILE *open_for_reading(const char *path, const char *what, int *rc,
 
 	*rc = 0;
 	if (!file && errno != ENOENT)
-		*rc = fail(error, -errno, "%s: cannot read %s: %s", path, what, strerror(errno));
+		*rc = fail(-errno, error, LINE_FILE_ERROR, "%s: cannot read %s: %s", path, what,
+				strerror(errno));
 	return file;
 }
 
@@ -81,9 +71,9 @@ int line_file_read(const char *path, const char *what, line_visit *visit, void *
 		rc = take_line(line, visit, arg, why);
 	}
 	if (rc)
-		fail(error, rc, "%.250s:%zu: %.230s", path, number, why);
+		fail(rc, error, LINE_FILE_ERROR, "%.250s:%zu: %.230s", path, number, why);
 	else if (ferror(file))
-		rc = fail(error, errno ? -errno : -EIO, "%.250s: reading %s broke off: %s",
+		rc = fail(errno ? -errno : -EIO, error, LINE_FILE_ERROR, "%.250s: reading %s broke off: %s",
 				path, what, strerror(errno ? errno : EIO));
 	free(line);
 	fclose(file);
@@ -97,16 +87,17 @@ int line_file_lock(const char *path, char error[LINE_FILE_ERROR])
 	char name[PATH_MAX];
 
 	if (snprintf(name, sizeof name, "%s.lock", path) >= (int)sizeof name)
-		return fail(error, -ENAMETOOLONG, "%.250s: this path is too long", path);
+		return fail(-ENAMETOOLONG, error, LINE_FILE_ERROR, "%.250s: this path is too long", path);
 	int lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock < 0)
-		return fail(error, -errno, "%.250s: cannot be opened for locking: %s", name,
-				strerror(errno));
+		return fail(-errno, error, LINE_FILE_ERROR, "%.250s: cannot be opened for locking: %s",
+				name, strerror(errno));
 	int rc;
 	while ((rc = flock(lock, LOCK_EX)) && errno == EINTR)
 		;
 	if (rc) {
-		rc = fail(error, -errno, "%.250s: cannot be locked: %s", name, strerror(errno));
+		rc = fail(-errno, error, LINE_FILE_ERROR, "%.250s: cannot be locked: %s", name,
+				strerror(errno));
 		close(lock);
 		return rc;
 	}
@@ -212,7 +203,7 @@ int line_file_put(const char *path, const struct line_put *put, char error[LINE_
 	int rc;
 
 	if (snprintf(name, sizeof name, "%s.new", path) >= (int)sizeof name)
-		return fail(error, -ENAMETOOLONG, "%.250s: this path is too long", path);
+		return fail(-ENAMETOOLONG, error, LINE_FILE_ERROR, "%.250s: this path is too long", path);
 	FILE *from = open_for_reading(path, put->what, &rc, error);
 	if (rc)
 		return rc;
@@ -223,12 +214,12 @@ int line_file_put(const char *path, const struct line_put *put, char error[LINE_
 		rc = -errno;
 	if (rc) {
 		unlink(name);
-		return fail(error, rc, "%.250s: %s cannot be written: %s; the file is as it was",
-				path, put->what, strerror(-rc));
+		return fail(rc, error, LINE_FILE_ERROR, "%.250s: %s cannot be written: %s; the file is as "
+				"it was", path, put->what, strerror(-rc));
 	}
 	rc = sync_directory(path);
 	if (rc)
-		return fail(error, rc, "%.250s: written, but the directory cannot be flushed to disk: "
-				"%s", path, strerror(-rc));
+		return fail(rc, error, LINE_FILE_ERROR, "%.250s: written, but the directory cannot be "
+				"flushed to disk: %s", path, strerror(-rc));
 	return 0;
 }

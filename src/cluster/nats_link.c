@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "base/log.h"
 
 #define FILE_MAX_BYTES  (1 << 20)
@@ -17,17 +17,6 @@
 #define JITTER_MS       250
 #define PING_MS         2000 /* a dead peer is noticed after two of them */
 #define PINGS_OUT       2
-
-__attribute__((format(printf, 4, 5)))
-static int fail(int result, char *error, size_t error_size, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return result;
-}
 
 /* ---- files ---- */
 

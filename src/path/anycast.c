@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "path/netlink.h"
@@ -41,17 +42,6 @@ static const char *reason_text(unsigned reasons)
 #undef X
 	};
 	return texts[__builtin_ctz(reasons)];
-}
-
-__attribute__((format(printf, 4, 5)))
-static int fail(int result, char *error, size_t error_size, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return result;
 }
 
 /* ---- guard ---- */

@@ -6,13 +6,13 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "path/netlink.h"
 
 /* Linux 6.2; older headers lack them, and older kernels answer EINVAL. */
@@ -27,17 +27,6 @@
 #define QUEUE_LEN   1000 /* packets; a TUN device's default of 500 is short for bulk traffic */
 
 /* Writes the sentence and passes the error on. */
-__attribute__((format(printf, 4, 5)))
-static int fail(int result, char *error, size_t error_size, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return result;
-}
-
 /* ---- opening ---- */
 
 static int open_error(int code, char *error, size_t size)
