@@ -175,7 +175,8 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  "File with this server's own secret key, made by anyrelay genkey; mode 0600.")           \
 	X("Mesh", "Servers", S, CONF_RELOAD, conf_path, servers_file, PATH_OF(255),                \
 	  "/etc/anyrelay/servers",                                                                 \
-	  "File of the servers, this one too, written by anyrelay server add.")                    \
+	  "File of the servers, this one too, written by anyrelay server add. With Type = nats the "\
+	  "list comes from there, and this file, if there is one, adds to it.")                    \
                                                                                                    \
 	X("Registry", "Type", S, 0, conf_one_of, registry_nats, WORDS("local, nats"), "local",     \
 	  "Where clients are known from and servers tell each other where clients are: local is "  \

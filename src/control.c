@@ -357,5 +357,7 @@ void control_serve(struct daemon *d)
 		if (d->conf.role == CONF_SERVER)
 			server_role_tick(d, &now);
 		metrics_tick(d, &now);
+		if (d->expelled[0] && end == UINT64_MAX)
+			end = begin_end(d, &now);
 	}
 }

@@ -49,7 +49,9 @@ struct daemon {
 	struct uplink uplink;
 	struct registry registry;
 	struct lent *lent; /* a cluster's: clients known from tickets */
-	char client_cache[CONF_PATH_MAX + 64]; /* file of the registry */
+	char client_cache[CONF_PATH_MAX + 64], servers_cache[CONF_PATH_MAX + 64]; /* files of the registry */
+	struct server_list servers; /* from the file, and, with NATS, from the registry */
+	char expelled[SENTENCE];    /* why it has to end: it was in the list, and is no longer */
 	struct mesh_io mesh; /* server; its fd is -1 if it is alone */
 	ticks mesh_due;      /* boot time of its next tick */
 	struct members_owner members;
@@ -89,6 +91,10 @@ void mesh_role_tick(struct daemon *d);
 int mesh_role_read(struct daemon *d, const char *servers_file, struct server_list **list,
 		char error[SENTENCE]);
 int mesh_role_apply(struct daemon *d, const struct server_list *list, char error[SENTENCE]);
+/* d->servers has changed (registry_options.servers_changed). */
+void mesh_role_changed(void *daemon);
+/* The servers last known are known: says what this one waits for. */
+void mesh_role_ready(const struct daemon *d);
 /* 0, or a negative errno and a sentence: this server must not go on. */
 int mesh_role_verdict(const struct daemon *d, char error[SENTENCE]);
 char *servers_json(struct daemon *d);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/fail.h"
+#include "base/log.h"
 #include "ctx.h"
 
 /* ---- start, reload ---- */
@@ -46,6 +48,7 @@ int mesh_role_start(struct daemon *d, char error[SENTENCE])
 		.secret = d->conf.mesh_secret,
 		.server = &d->server,
 		.out = &d->mesh.out,
+		.waits = d->conf.registry_nats,
 	};
 	int failed;
 
@@ -59,6 +62,16 @@ int mesh_role_start(struct daemon *d, char error[SENTENCE])
 	d->mesh_due = 0;
 	control_watch(d, d->mesh.fd, receive);
 	return load_servers(d, error);
+}
+
+/* What the registry has brought stays, whatever the file says. */
+static int add_known(const struct daemon *d, struct server_list *list, char error[SENTENCE])
+{
+	for (unsigned i = 0; d->conf.registry_nats && i < d->servers.count; i++)
+		if (server_list_add(list, &d->servers.entry[i]) < 0)
+			return fail(-E2BIG, error, SENTENCE, "a cluster has at most %d servers",
+					SERVERS_MAX);
+	return 0;
 }
 
 int mesh_role_read(struct daemon *d, const char *servers_file, struct server_list **list,
@@ -76,6 +89,8 @@ int mesh_role_read(struct daemon *d, const char *servers_file, struct server_lis
 		return -ENOMEM;
 	}
 	failed = servers_file_read(servers_file, d->conf.operator.sign, *list, error);
+	if (!failed)
+		failed = add_known(d, *list, error);
 	if (!failed && (failed = peers_check(&d->mesh.peers, *list, why)))
 		snprintf(error, SENTENCE, "%.100s: %s", servers_file, why);
 	if (failed) {
@@ -87,7 +102,33 @@ int mesh_role_read(struct daemon *d, const char *servers_file, struct server_lis
 
 int mesh_role_apply(struct daemon *d, const struct server_list *list, char error[SENTENCE])
 {
-	return list ? peers_set(&d->mesh.peers, list, error) : 0;
+	int failed = list ? peers_set(&d->mesh.peers, list, error) : 0;
+
+	if (list && !failed)
+		d->servers = *list;
+	return failed;
+}
+
+void mesh_role_changed(void *daemon)
+{
+	struct daemon *d = daemon;
+	bool listed = d->mesh.peers.listed;
+	char why[PEERS_ERROR];
+
+	if (peers_set(&d->mesh.peers, &d->servers, why))
+		log_limited(LOG_ERROR, 1, "the list of servers from the registry is not usable: %s", why);
+	else if (!listed && d->mesh.peers.listed)
+		log_notice("this server (Number = %u) is in the list of servers", d->conf.number);
+	else if (listed && !d->mesh.peers.listed)
+		snprintf(d->expelled, sizeof d->expelled, "this server (Number = %u) %s", d->conf.number,
+				peers_unlisted(&d->mesh.peers, &d->servers));
+}
+
+void mesh_role_ready(const struct daemon *d)
+{
+	if (d->mesh.fd >= 0 && !d->mesh.peers.listed)
+		log_notice("this server (Number = %u) %s: it waits for the registry", d->conf.number,
+				peers_unlisted(&d->mesh.peers, &d->servers));
 }
 
 /* ---- running ---- */
@@ -112,6 +153,8 @@ int mesh_role_verdict(const struct daemon *d, char error[SENTENCE])
 {
 	unsigned at = d->mesh.peers.taken_at;
 
+	if (d->expelled[0])
+		return fail(-EPERM, error, SENTENCE, "%s", d->expelled);
 	if (!at)
 		return 0;
 	snprintf(error, SENTENCE,

@@ -79,6 +79,12 @@ static void choose_registry(struct daemon *d)
 	};
 	conf_registry(c, &d->registry.o);
 	d->registry.o.cache_file = d->client_cache;
+	snprintf(d->servers_cache, sizeof d->servers_cache, "%s/%s.servers", c->state_directory,
+			c->name);
+	d->registry.o.servers_cache = d->servers_cache;
+	d->registry.o.servers = c->mesh.port ? &d->servers : NULL;
+	d->registry.o.servers_changed = mesh_role_changed;
+	d->registry.o.servers_changed_arg = d;
 }
 
 static int start_core(struct daemon *d, char error[SENTENCE])
@@ -226,6 +232,7 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	failed = d->registry.ops->open(&d->registry, error, SENTENCE);
 	if (failed)
 		return failed;
+	mesh_role_ready(d);
 	learn_own_addresses(d);
 	server_role_apply(d);
 	failed = prepare_anycast(d, present, error);

@@ -14,7 +14,7 @@
 
 #define INBOX_ROOM 16384
 
-enum change_of { OF_CLIENTS, OF_SESSIONS };
+enum change_of { OF_CLIENTS, OF_SESSIONS, OF_SERVERS, CHANGE_OF_COUNT };
 enum change_kind {
 	CHANGE_BEGIN,    /* everything there is comes now */
 	CHANGE_COMPLETE, /* that was everything */
@@ -26,8 +26,8 @@ enum change_kind {
 struct change {
 	enum change_of of;
 	enum change_kind kind;
-	uint32_t index;
-	void *value; /* CHANGE_VALUE: a struct known_client or struct session_record; owned */
+	uint32_t index; /* of a server: its number */
+	void *value; /* CHANGE_VALUE: known_client, session_record or server_entry; owned */
 };
 
 struct inbox {

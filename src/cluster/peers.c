@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fail.h"
 #include "base/log.h"
 
 #define BEAT       TICKS_MS(100)
@@ -61,21 +62,26 @@ static struct peer *find(const struct peers *p, uint16_t number)
 	return NULL;
 }
 
-int peers_check(const struct peers *p, const struct server_list *list, char error[PEERS_ERROR])
+const char *peers_unlisted(const struct peers *p, const struct server_list *list)
 {
 	const struct server_entry *own = server_list_find(list, p->o.number);
-	const char *wrong = NULL;
 
 	if (!own)
-		wrong = "has no entry in the list of servers; anyrelay server add makes one";
-	else if (own->removed)
-		wrong = "has been removed from the list of servers";
-	else if (memcmp(own->public, p->pair.public, KEY_SIZE))
-		wrong = "has another public key in the list of servers than that of PrivateKeyFile";
+		return "has no entry in the list of servers; anyrelay server add makes one";
+	if (own->removed)
+		return "has been removed from the list of servers";
+	if (memcmp(own->public, p->pair.public, KEY_SIZE))
+		return "has another public key in the list of servers than that of PrivateKeyFile";
+	return NULL;
+}
+
+int peers_check(const struct peers *p, const struct server_list *list, char error[PEERS_ERROR])
+{
+	const char *wrong = p->o.waits ? NULL : peers_unlisted(p, list);
+
 	if (!wrong)
 		return 0;
-	snprintf(error, PEERS_ERROR, "this server (Number = %u) %s", p->o.number, wrong);
-	return -EINVAL;
+	return fail(-EINVAL, error, PEERS_ERROR, "this server (Number = %u) %s", p->o.number, wrong);
 }
 
 /*
@@ -136,6 +142,7 @@ int peers_set(struct peers *p, const struct server_list *list, char error[PEERS_
 	}
 	memcpy(p->peer, fresh, count * sizeof fresh[0]);
 	p->count = count;
+	p->listed = !peers_unlisted(p, list);
 	for (unsigned i = 0; i < count; i++) {
 		const struct server_entry *e = server_list_find(list, p->peer[i]->entry.number);
 

@@ -72,6 +72,7 @@ struct peers_options {
 	struct server *server;  /* whose lineages these are */
 	struct output *out;
 	uint8_t version[3];     /* of the program */
+	bool waits;             /* it may be listed later: until then it begins no lineage */
 	/* a message that is not of this layer (MESH_FIRST_FREE …), or NULL */
 	void (*receive)(void *arg, uint16_t from, const uint8_t *message, size_t len);
 	void *receive_arg;
@@ -82,6 +83,7 @@ struct peers {
 	struct key_pair pair;
 	unsigned count;
 	struct peer *peer[SERVERS_MAX]; /* in the order of their numbers */
+	bool listed;       /* this server is in the list, with its own key */
 	bool draining;
 	uint16_t withdrawn; /* of this server, for its heartbeats (mesh_message.h) */
 	ticks next_beat;   /* boot time */
@@ -99,10 +101,12 @@ struct peers {
 
 void peers_init(struct peers *p, const struct peers_options *o, const struct instant *now);
 void peers_free(struct peers *p);
-/* May this be the list?  This server must be in it, with its own key.  Else -EINVAL and a sentence. */
+/* NULL: this server is in the list, with its own key.  Or why not: "this server has …". */
+const char *peers_unlisted(const struct peers *p, const struct server_list *list);
+/* May this be the list?  Else -EINVAL and a sentence: this server is not in it and does not wait for that. */
 int peers_check(const struct peers *p, const struct server_list *list, char error[PEERS_ERROR]);
 /*
- * The servers.  At the start and at each reload.  Sessions with servers that have gone or have another key
+ * The servers.  At the start and at each change.  Sessions with servers that have gone or have another key
  * are over at once.  0, or a negative errno with a sentence and nothing changed.
  */
 int peers_set(struct peers *p, const struct server_list *list, char error[PEERS_ERROR]);

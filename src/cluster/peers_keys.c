@@ -130,11 +130,11 @@ void keys_join(struct peers *p, const struct instant *now)
 	if (p->lineages)
 		return;
 	c = look_round(p);
-	if (c.keys || is_refused(p, now))
+	if (c.keys || !p->listed || is_refused(p, now))
 		p->quiet_since = now->boot;
 	/* where everybody is there and joins, nobody can come who has keys */
 	waited = now->boot >= p->quiet_since + QUIET_BEFORE_BIRTH ||
-			(c.alive == p->count && !c.keys);
+			(p->listed && c.alive == p->count && !c.keys);
 	if (!waited || c.lower)
 		return;
 	if (server_lineage_begin(p->o.server, now) < 0)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
 /*
- * The contract of a registry: where enrolled clients are known from, and through
- * which servers tell each other where clients are.  What it learns it gives to
- * the server core itself: new directories by server_set_directory(), other
- * servers' records by server_apply_record().  Nothing outside src/cluster asks
+ * The contract of a registry: where enrolled clients and the servers of the
+ * cluster are known from, and through which servers tell each other where
+ * clients are.  What it learns of clients it gives to the server core itself:
+ * new directories by server_set_directory(), other servers' records by
+ * server_apply_record().  Nothing outside src/cluster asks
  * which registry it is, and nothing here is called on the packet path but
  * put_session, which never waits for anything but a short lock.
  */
 #ifndef CLUSTER_REGISTRY_H
 #define CLUSTER_REGISTRY_H
 
+#include "cluster/servers_file.h"
 #include "proto/server.h"
 
 #define REGISTRY_URLS_MAX 8
@@ -31,6 +33,14 @@ struct registry_options {
 	unsigned replicas;
 	unsigned max_age;        /* s that clients are served while cut off */
 	const char *cache_file;  /* the clients last known */
+	const char *servers_cache; /* the servers last known */
+	/*
+	 * The daemon's list of servers, to which the registry adds what it knows,
+	 * in the main thread, and then calls servers_changed.  NULL: there is no mesh.
+	 */
+	struct server_list *servers;
+	void (*servers_changed)(void *arg);
+	void *servers_changed_arg;
 };
 
 /* X(key, text): what the registry counts. */

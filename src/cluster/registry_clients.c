@@ -19,10 +19,10 @@
 #define REBUILD_READING TICKS_S(1) /* while the bucket is read from the beginning */
 #define REBUILD_SHARE   4          /* the next one waits so many times what one took */
 
-void known_client_free(struct known_client *k)
+void known_client_free(void *known_client)
 {
-	wipe(k, sizeof *k);
-	free(k);
+	wipe(known_client, sizeof(struct known_client));
+	free(known_client);
 }
 
 /* ---- lists of records ---- */
@@ -189,6 +189,7 @@ static void rebuild(struct registry_nats *n)
 
 struct healing {
 	struct registry_nats *n;
+	const struct instant *now;
 	bool write; /* what is marked lost; else mark what was not seen */
 };
 
@@ -208,50 +209,55 @@ static int heal_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_F
 	c = directory_by_index(h->n->r->server->directory, index);
 	if (!c || c->version != version)
 		return 0;
-	if (!h->write)
-		return index_set_has(&f->seen, index) ? 0 : index_set_add(&f->lost, index);
-	if (!index_set_has(&f->lost, index))
+	if (!h->write) {
+		if (!index_set_has(&f->feed.seen, index))
+			feed_lost(h->n, h->now, &f->feed, index);
 		return 0;
-	index_set_remove(&f->lost, index);
+	}
+	if (!index_set_has(&f->feed.lost, index))
+		return 0;
+	index_set_remove(&f->feed.lost, index);
 	registry_count(h->n, COUNT_healed);
-	return writer_put_client(h->n, index, bytes, len);
+	return writer_put_value(h->n, OF_CLIENTS, index, bytes, len);
 }
 
-static void heal(struct registry_nats *n, bool write)
+static void heal(struct registry_nats *n, const struct instant *now, bool write)
 {
-	struct healing h = {n, write};
+	struct healing h = {n, now, write};
 	char error[LINE_FILE_ERROR];
 
 	if (client_cache_read(&n->clients.cache, heal_one, &h, error))
 		log_limited(LOG_WARNING, 1, "%s", error);
 }
 
-static void mark_lost(struct registry_nats *n, const struct instant *now, uint32_t index)
+static void lost(struct registry_nats *n, const struct instant *now, uint32_t index)
 {
-	struct clients_feed *f = &n->clients;
-
-	if (!directory_by_index(n->r->server->directory, index))
-		return;
-	if (index_set_empty(&f->lost))
-		f->next_heal = now->boot + n->heal_delay;
-	index_set_add(&f->lost, index);
+	if (directory_by_index(n->r->server->directory, index))
+		feed_lost(n, now, &n->clients.feed, index);
 }
 
 /* ---- changes ---- */
 
-static void take_value(struct registry_nats *n, const struct instant *now, struct known_client *k)
+static struct feed *feed_of(struct registry_nats *n)
+{
+	return &n->clients.feed;
+}
+
+static void take_value(struct registry_nats *n, const struct instant *now, uint32_t index,
+		void *value)
 {
 	struct clients_feed *f = &n->clients;
-	const struct client *c = directory_by_index(n->r->server->directory, k->record.index);
+	struct known_client *k = value;
+	const struct client *c = directory_by_index(n->r->server->directory, index);
 
-	index_set_add(&f->seen, k->record.index);
 	if (c && c->version > k->record.version) {
 		registry_count(n, COUNT_stale);
-		mark_lost(n, now, k->record.index);
+		index_set_add(&f->feed.seen, index);
+		lost(n, now, index);
 		known_client_free(k);
 		return;
 	}
-	index_set_remove(&f->lost, k->record.index);
+	feed_seen(&f->feed, index);
 	if (c && !c->lent && c->version == k->record.version) {
 		known_client_free(k);
 		return;
@@ -260,46 +266,29 @@ static void take_value(struct registry_nats *n, const struct instant *now, struc
 	make_pending(f, k);
 }
 
+static void take_known(struct registry_nats *n, uint32_t index)
+{
+	feed_seen(&n->clients.feed, index);
+}
+
 /* After a whole reading, not to have seen a client means that the registry has not got it. */
 static void take_complete(struct registry_nats *n, const struct instant *now)
 {
 	struct clients_feed *f = &n->clients;
 
 	rebuild(n);
-	f->reading = false;
-	f->ready_at = f->ready ? f->ready_at : now->boot;
-	f->ready = true;
-	if (index_set_empty(&f->lost))
-		f->next_heal = now->boot + n->heal_delay;
-	heal(n, false);
+	f->ready_at = f->feed.ready ? f->ready_at : now->boot;
+	heal(n, now, false);
 }
 
-void clients_feed_take(struct registry_nats *n, const struct instant *now, struct change *c)
-{
-	struct clients_feed *f = &n->clients;
-
-	switch (c->kind) {
-	case CHANGE_BEGIN:
-		f->reading = index_set_clear(&f->seen) == 0;
-		registry_count(n, COUNT_snapshots);
-		break;
-	case CHANGE_COMPLETE:
-		if (f->reading)
-			take_complete(n, now);
-		break;
-	case CHANGE_VALUE:
-		take_value(n, now, c->value);
-		break;
-	case CHANGE_KNOWN:
-		index_set_add(&f->seen, c->index);
-		index_set_remove(&f->lost, c->index);
-		break;
-	case CHANGE_DELETED:
-		registry_count(n, COUNT_deleted);
-		mark_lost(n, now, c->index);
-		break;
-	}
-}
+const struct feed_ops clients_feed_ops = {
+	.feed = feed_of,
+	.value = take_value,
+	.known = take_known,
+	.deleted = lost,
+	.complete = take_complete,
+	.discard = known_client_free,
+};
 
 ticks clients_feed_serve(struct registry_nats *n, const struct instant *now)
 {
@@ -309,12 +298,12 @@ ticks clients_feed_serve(struct registry_nats *n, const struct instant *now)
 	if (f->pending_count && now->boot >= f->next_rebuild) {
 		rebuild(n);
 		clock_read(&after);
-		f->next_rebuild = after.boot + MAX(f->reading ? REBUILD_READING : REBUILD,
+		f->next_rebuild = after.boot + MAX(f->feed.reading ? REBUILD_READING : REBUILD,
 				REBUILD_SHARE * (after.boot - now->boot));
 	}
-	if (!index_set_empty(&f->lost) && now->boot >= f->next_heal) {
-		heal(n, true);
-		index_set_clear(&f->lost); /* what is not in the cache cannot be helped */
+	if (!index_set_empty(&f->feed.lost) && now->boot >= f->feed.next_heal) {
+		heal(n, now, true);
+		index_set_clear(&f->feed.lost); /* what is not in the cache cannot be helped */
 	}
 	return f->pending_count ? f->next_rebuild : 0;
 }

@@ -6,7 +6,7 @@
  *	bucket's thread            main thread                     writer's thread
  *	registry_nats.c: values    registry_clients.c: directory   registry_writer.c
  *	are checked           ──►  registry_sessions.c: records ─► session records, and
- *	                    inbox                            queue what has to be healed
+ *	                    inbox  registry_servers.c: peers queue what has to be healed
  */
 #ifndef CLUSTER_REGISTRY_INTERNAL_H
 #define CLUSTER_REGISTRY_INTERNAL_H
@@ -18,22 +18,53 @@
 #include "cluster/registry_value.h"
 #include "cluster/write_queue.h"
 
+struct registry_nats;
+
+/* Main thread: what comes of one bucket. */
+struct feed {
+	bool reading, ready;   /* between begin and complete; complete once */
+	struct index_set seen; /* since the last begin */
+	struct index_set lost; /* to be written again */
+	ticks next_heal;       /* boot time */
+};
+/* ---- registry_feed.c ---- */
+int feed_open(struct feed *f); /* 0 or -ENOMEM */
+void feed_close(struct feed *f);
+/* The registry has not got this: after this server's delay it is to be written, unless it is there by then. */
+void feed_lost(struct registry_nats *n, const struct instant *now, struct feed *f, uint32_t index);
+/* It has. */
+void feed_seen(struct feed *f, uint32_t index);
+
+/* What a feed makes of its changes; reading and counting are the same for all. */
+struct feed_ops {
+	struct feed *(*feed)(struct registry_nats *n);
+	/* Consumes the value. */
+	void (*value)(struct registry_nats *n, const struct instant *now, uint32_t index, void *value);
+	void (*known)(struct registry_nats *n, uint32_t index); /* NULL: never happens */
+	void (*deleted)(struct registry_nats *n, const struct instant *now, uint32_t index);
+	/* Everything there is has come. */
+	void (*complete)(struct registry_nats *n, const struct instant *now);
+	void (*discard)(void *value);
+};
+extern const struct feed_ops clients_feed_ops, sessions_feed_ops, servers_feed_ops;
+extern const struct feed_ops *const feed_ops[CHANGE_OF_COUNT];
+/* Consumes the change's value. */
+void feed_take(struct registry_nats *n, const struct instant *now, const struct change *c);
+
 /* A client record that has been checked. */
 struct known_client {
 	struct record record;
 	size_t len;
 	uint8_t bytes[RECORD_MAX];
 };
-void known_client_free(struct known_client *k);
+void known_client_free(void *known_client);
 
 /* Main thread: client records on their way into the directory. */
 struct clients_feed {
 	struct known_client **pending, **held; /* held: in conflict with another client */
 	size_t pending_count, pending_room, held_count, held_room;
-	bool reading, ready;       /* between begin and complete; complete once */
-	struct index_set seen;     /* since the last begin */
-	struct index_set lost;     /* to be written again from the cache */
-	ticks next_rebuild, next_heal, ready_at;
+	struct feed feed;
+	ticks next_rebuild, ready_at;
 	struct client_cache cache;
 };
 
@@ -46,13 +77,20 @@ struct orphan {
 struct sessions_feed {
 	struct orphan *orphan; /* whose client is not in the directory yet */
 	size_t orphan_count, orphan_room;
-	bool reading, ready; /* as of the clients */
-	struct index_set seen;
+	struct feed feed; /* lost ones wait in the writer's queue */
+};
+
+/* Main thread: entries of the list of servers. */
+struct servers_feed {
+	struct feed feed;
+	bool changed; /* the list, while all of it is read */
+	int cache;    /* descriptor of the servers last known, -1: there is no mesh */
 };
 
 /* The writer's thread, and what others leave for it under the lock. */
-struct raw_client {
-	struct raw_client *next;
+struct raw_value {
+	struct raw_value *next;
+	const struct bucket *bucket;
 	uint32_t index;
 	size_t len;
 	uint8_t bytes[];
@@ -63,7 +101,7 @@ struct registry_writer {
 	pthread_cond_t wake;
 	bool stop;
 	struct write_queue *queue;
-	struct raw_client *clients;
+	struct raw_value *values;
 };
 
 enum registry_counter {
@@ -77,11 +115,12 @@ struct registry_nats {
 	struct registry *r;
 	struct nats_link link;
 	struct value_keys keys;
-	struct bucket *clients_bucket, *sessions_bucket;
+	struct bucket *bucket[CHANGE_OF_COUNT]; /* that of the servers is NULL without a mesh */
 	struct inbox inbox;
 	int epoll, timer;
 	struct clients_feed clients;
 	struct sessions_feed sessions;
+	struct servers_feed servers;
 	struct registry_writer writer;
 	struct verified *verified; /* the clients bucket's thread: what it has checked before */
 	ticks heal_delay;          /* of this server: others may be faster, and then it need not */
@@ -101,8 +140,6 @@ int clients_feed_open(struct registry_nats *n, const struct instant *now, char *
 void clients_feed_close(struct registry_nats *n);
 
 /* ---- registry_clients.c ---- main thread */
-/* Consumes the change's value. */
-void clients_feed_take(struct registry_nats *n, const struct instant *now, struct change *c);
 /* What time has come for.  Returns when it wants to be called again (boot time), 0: no wish. */
 ticks clients_feed_serve(struct registry_nats *n, const struct instant *now);
 
@@ -117,9 +154,13 @@ void verified_add(struct verified *v, const struct known_client *k);
 /* ---- registry_sessions.c ---- main thread */
 int sessions_feed_open(struct registry_nats *n);
 void sessions_feed_close(struct registry_nats *n);
-void sessions_feed_take(struct registry_nats *n, const struct instant *now, struct change *c);
 /* Those whose client may be there now. */
 void sessions_feed_retry(struct registry_nats *n, const struct instant *now);
+
+/* ---- registry_servers.c ---- main thread */
+int servers_feed_open(struct registry_nats *n, char *error, size_t error_size);
+void servers_feed_close(struct registry_nats *n);
+void servers_feed_serve(struct registry_nats *n, const struct instant *now);
 
 /* ---- registry_writer.c ---- any thread; 0 or a negative errno */
 int writer_open(struct registry_nats *n);
@@ -129,7 +170,8 @@ int writer_put_session(struct registry_nats *n, const struct instant *now, uint3
 		const struct session_record *r, ticks due);
 void writer_seen_session(struct registry_nats *n, const struct instant *now, uint32_t index,
 		const struct session_record *r);
-int writer_put_client(struct registry_nats *n, uint32_t index, const uint8_t *bytes, size_t len);
+int writer_put_value(struct registry_nats *n, enum change_of of, uint32_t index,
+		const uint8_t *bytes, size_t len);
 size_t writer_queue_length(struct registry_nats *n);
 
 #endif

@@ -130,7 +130,7 @@ int clients_feed_open(struct registry_nats *n, const struct instant *now, char *
 	int64_t age = -1;
 	int failed;
 
-	if (index_set_init(&f->seen) != 0 || index_set_init(&f->lost) != 0)
+	if (feed_open(&f->feed) != 0)
 		return -ENOMEM;
 	failed = client_cache_open(&f->cache, n->r->o.cache_file, n->r->o.cluster_secret, n->r->o.op,
 			time_seconds(now->cluster), &age, error, error_size);
@@ -148,7 +148,6 @@ void clients_feed_close(struct registry_nats *n)
 		known_client_free(f->held[i]);
 	free(f->pending);
 	free(f->held);
-	index_set_free(&f->seen);
-	index_set_free(&f->lost);
+	feed_close(&f->feed);
 	client_cache_close(&f->cache);
 }

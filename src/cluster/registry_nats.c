@@ -29,12 +29,8 @@ static void hand_over(struct registry_nats *n, enum change_of of, enum change_ki
 {
 	struct change c = {of, kind, index, value};
 
-	if (inbox_put(&n->inbox, &c) || !value)
-		return;
-	if (of == OF_CLIENTS)
-		known_client_free(value);
-	else
-		free(value);
+	if (!inbox_put(&n->inbox, &c) && value)
+		feed_ops[of]->discard(value);
 }
 
 static struct known_client *check_client(struct registry_nats *n, const char *key,
@@ -98,6 +94,27 @@ static void session_value(void *arg, const char *key, const uint8_t *value, size
 		registry_count(n, COUNT_refused);
 }
 
+static void server_value(void *arg, const char *key, const uint8_t *value, size_t len)
+{
+	struct registry_nats *n = arg;
+	struct server_entry *e;
+	uint32_t index;
+
+	if (!value) {
+		if (index_from_key(key, &index))
+			hand_over(n, OF_SERVERS, CHANGE_DELETED, index, NULL);
+		return;
+	}
+	registry_count(n, COUNT_received);
+	e = malloc(sizeof *e);
+	if (e && server_value_read(&n->keys, key, value, len, e) == 0) {
+		hand_over(n, OF_SERVERS, CHANGE_VALUE, e->number, e);
+	} else {
+		registry_count(n, COUNT_refused);
+		free(e);
+	}
+}
+
 static void client_snapshot(void *arg, bool complete)
 {
 	hand_over(arg, OF_CLIENTS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
@@ -106,6 +123,11 @@ static void client_snapshot(void *arg, bool complete)
 static void session_snapshot(void *arg, bool complete)
 {
 	hand_over(arg, OF_SESSIONS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
+}
+
+static void server_snapshot(void *arg, bool complete)
+{
+	hand_over(arg, OF_SERVERS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
 }
 
 /* ---- in the main thread ---- */
@@ -117,7 +139,7 @@ static void watch_age(struct registry_nats *n, const struct instant *now)
 	struct bucket_status status;
 	bool old;
 
-	bucket_status(n->clients_bucket, &status);
+	bucket_status(n->bucket[OF_CLIENTS], &status);
 	if (status.contact)
 		n->contact = MAX(n->contact, (int64_t)status.contact);
 	old = (int64_t)now->boot - n->contact > (int64_t)TICKS_S(n->r->o.max_age);
@@ -154,14 +176,11 @@ static void nats_serve(struct registry *r, const struct instant *now)
 
 	if (read(n->timer, &expirations, sizeof expirations) < 0 && errno != EAGAIN)
 		log_limited(LOG_ERROR, 1, "registry: its timer fails: %s", strerror(errno));
-	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++) {
-		if (changes[i].of == OF_CLIENTS)
-			clients_feed_take(n, now, &changes[i]);
-		else
-			sessions_feed_take(n, now, &changes[i]);
-	}
+	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++)
+		feed_take(n, now, &changes[i]);
 	again = clients_feed_serve(n, now);
 	sessions_feed_retry(n, now);
+	servers_feed_serve(n, now);
 	watch_age(n, now);
 	if (again)
 		wake_at(n, now, again);
@@ -234,6 +253,8 @@ static int open_parts(struct registry_nats *n, char *error, size_t error_size)
 		failed = writer_open(n);
 	if (!failed)
 		failed = sessions_feed_open(n);
+	if (!failed)
+		failed = servers_feed_open(n, error, error_size);
 	clock_read(&now);
 	return failed ? failed : clients_feed_open(n, &now, error, error_size);
 }
@@ -249,14 +270,39 @@ static int nats_open(struct registry *r, char *error, size_t error_size)
 	return open_parts(r->nats, error, error_size);
 }
 
+static const struct {
+	const char *name;
+	unsigned ttl_s;
+	void (*value)(void *arg, const char *key, const uint8_t *value, size_t len);
+	void (*snapshot)(void *arg, bool complete);
+} buckets[CHANGE_OF_COUNT] = {
+	[OF_CLIENTS] = {BUCKET_CLIENTS, 0, client_value, client_snapshot},
+	[OF_SESSIONS] = {BUCKET_SESSIONS, SESSIONS_TTL, session_value, session_snapshot},
+	[OF_SERVERS] = {BUCKET_SERVERS, 0, server_value, server_snapshot},
+};
+
+static int open_buckets(struct registry_nats *n)
+{
+	for (unsigned i = 0; i < CHANGE_OF_COUNT; i++) {
+		struct bucket_options o = {
+			.name = buckets[i].name, .ttl_s = buckets[i].ttl_s,
+			.value = buckets[i].value, .snapshot = buckets[i].snapshot, .arg = n,
+			.replicas = n->r->o.replicas, .server_number = n->r->o.server_number,
+			.seal_key = n->keys.seal,
+		};
+
+		if (i == OF_SERVERS && !n->r->o.servers)
+			continue;
+		n->bucket[i] = bucket_open(&n->link, &o);
+		if (!n->bucket[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int nats_start(struct registry *r, char *error, size_t error_size)
 {
 	struct registry_nats *n = r->nats;
-	struct bucket_options o = {
-		.name = BUCKET_CLIENTS, .replicas = r->o.replicas,
-		.server_number = r->o.server_number, .seal_key = n->keys.seal,
-		.value = client_value, .snapshot = client_snapshot, .arg = n,
-	};
 	char name[64];
 	int failed;
 
@@ -264,13 +310,9 @@ static int nats_start(struct registry *r, char *error, size_t error_size)
 	failed = nats_link_open(&n->link, &r->o, name, false, error, error_size);
 	if (failed)
 		return failed;
-	n->clients_bucket = bucket_open(&n->link, &o);
-	o.name = BUCKET_SESSIONS;
-	o.ttl_s = SESSIONS_TTL;
-	o.value = session_value;
-	o.snapshot = session_snapshot;
-	n->sessions_bucket = bucket_open(&n->link, &o);
-	failed = n->clients_bucket && n->sessions_bucket ? writer_start(n) : -ENOMEM;
+	failed = open_buckets(n);
+	if (!failed)
+		failed = writer_start(n);
 	if (failed)
 		snprintf(error, error_size, "the registry's threads cannot be started");
 	return failed;
@@ -282,18 +324,17 @@ static void nats_close(struct registry *r)
 	struct change *changes;
 
 	inbox_close(&n->inbox);
-	bucket_close(n->clients_bucket);
-	bucket_close(n->sessions_bucket);
+	for (unsigned i = 0; i < CHANGE_OF_COUNT; i++)
+		if (n->bucket[i])
+			bucket_close(n->bucket[i]);
 	writer_close(n);
-	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++) {
-		if (changes[i].value && changes[i].of == OF_CLIENTS)
-			known_client_free(changes[i].value);
-		else
-			free(changes[i].value);
-	}
+	for (size_t i = 0, count = inbox_take(&n->inbox, &changes); i < count; i++)
+		if (changes[i].value)
+			feed_ops[changes[i].of]->discard(changes[i].value);
 	nats_link_close(&n->link);
 	clients_feed_close(n);
 	sessions_feed_close(n);
+	servers_feed_close(n);
 	verified_free(n->verified);
 	inbox_free(&n->inbox);
 	close(n->timer);
@@ -307,14 +348,22 @@ static void nats_status(struct registry *r, const struct instant *now,
 		struct registry_status *status)
 {
 	struct registry_nats *n = r->nats;
-	struct bucket_status clients, sessions;
 	int64_t silent = (int64_t)now->boot - n->contact;
+	struct bucket_status sessions = {0};
+	bool alive = true;
 
-	bucket_status(n->clients_bucket, &clients);
-	bucket_status(n->sessions_bucket, &sessions);
+	for (unsigned i = 0; i < CHANGE_OF_COUNT; i++) {
+		struct bucket_status one = {.alive = true};
+
+		if (n->bucket[i])
+			bucket_status(n->bucket[i], &one);
+		alive &= one.alive;
+		if (i == OF_SESSIONS)
+			sessions = one;
+	}
 	*status = (struct registry_status){
-		.connected = clients.alive && sessions.alive,
-		.read = n->clients.ready && n->sessions.ready && !n->clients.pending_count,
+		.connected = alive,
+		.read = n->clients.feed.ready && n->sessions.feed.ready && !n->clients.pending_count,
 		.lag_ms = sessions.lag_ms,
 		.queue = writer_queue_length(n),
 		.silent_s = silent > 0 ? (uint64_t)silent / TICKS_PER_SEC : 0,

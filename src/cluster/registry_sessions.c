@@ -45,7 +45,7 @@ static void heal_unseen(struct registry_nats *n, const struct instant *now)
 	for (size_t i = 0; i < directory_count(dir); i++) {
 		const struct client *c = directory_at(dir, i);
 
-		if (c->session && !index_set_has(&n->sessions.seen, c->index))
+		if (c->session && !index_set_has(&n->sessions.feed.seen, c->index))
 			heal(n, now, c);
 	}
 }
@@ -101,7 +101,7 @@ void sessions_feed_retry(struct registry_nats *n, const struct instant *now)
 
 	for (size_t i = 0; i < f->orphan_count; i++) {
 		struct orphan o = f->orphan[i];
-		bool late = clients->ready &&
+		bool late = clients->feed.ready &&
 				now->boot > MAX(o.arrived, clients->ready_at) + ORPHAN_LIFE;
 
 		if (late || client_known(n, o.index))
@@ -114,49 +114,41 @@ void sessions_feed_retry(struct registry_nats *n, const struct instant *now)
 
 /* ---- changes ---- */
 
-static void take_value(struct registry_nats *n, const struct instant *now, struct change *c)
+static struct feed *feed_of(struct registry_nats *n)
 {
-	struct session_record *r = c->value;
+	return &n->sessions.feed;
+}
 
-	if (n->sessions.reading)
-		index_set_add(&n->sessions.seen, c->index);
-	writer_seen_session(n, now, c->index, r);
-	if (client_known(n, c->index))
-		apply(n, now, c->index, r);
+static void take_value(struct registry_nats *n, const struct instant *now, uint32_t index,
+		void *value)
+{
+	struct session_record *r = value;
+
+	if (n->sessions.feed.reading)
+		index_set_add(&n->sessions.feed.seen, index);
+	writer_seen_session(n, now, index, r);
+	if (client_known(n, index))
+		apply(n, now, index, r);
 	else
-		keep_orphan(n, now, c->index, r);
+		keep_orphan(n, now, index, r);
 }
 
-void sessions_feed_take(struct registry_nats *n, const struct instant *now, struct change *c)
+static void take_deleted(struct registry_nats *n, const struct instant *now, uint32_t index)
 {
-	struct sessions_feed *f = &n->sessions;
-
-	switch (c->kind) {
-	case CHANGE_BEGIN:
-		f->reading = index_set_clear(&f->seen) == 0;
-		registry_count(n, COUNT_snapshots);
-		break;
-	case CHANGE_COMPLETE:
-		if (f->reading)
-			heal_unseen(n, now);
-		f->reading = false;
-		f->ready = true;
-		break;
-	case CHANGE_VALUE:
-		take_value(n, now, c);
-		break;
-	case CHANGE_KNOWN:
-		break;
-	case CHANGE_DELETED:
-		registry_count(n, COUNT_deleted);
-		heal_index(n, now, c->index);
-		break;
-	}
+	heal_index(n, now, index);
 }
+
+const struct feed_ops sessions_feed_ops = {
+	.feed = feed_of,
+	.value = take_value,
+	.deleted = take_deleted,
+	.complete = heal_unseen,
+	.discard = free,
+};
 
 int sessions_feed_open(struct registry_nats *n)
 {
-	return index_set_init(&n->sessions.seen);
+	return feed_open(&n->sessions.feed);
 }
 
 void sessions_feed_close(struct registry_nats *n)
@@ -164,5 +156,5 @@ void sessions_feed_close(struct registry_nats *n)
 	for (size_t i = 0; i < n->sessions.orphan_count; i++)
 		free(n->sessions.orphan[i].record);
 	free(n->sessions.orphan);
-	index_set_free(&n->sessions.seen);
+	feed_close(&n->sessions.feed);
 }

@@ -43,6 +43,17 @@ int client_value_read(const struct value_keys *k, const char *key, const uint8_t
 	return failed;
 }
 
+int server_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
+		struct server_entry *e)
+{
+	uint32_t index;
+	uint16_t inside;
+
+	if (!index_from_key(key, &index) || !entry_peek_number(&inside, value, len))
+		return -EINVAL;
+	return inside == index ? entry_read(e, value, len, k->op->sign) : -EBADMSG;
+}
+
 struct session_record *session_value_open(const struct value_keys *k, const char *key,
 		const uint8_t *value, size_t len, uint32_t *index, int *error)
 {

@@ -10,12 +10,14 @@
 
 #include "cluster/seal.h"
 #include "cluster/session_value.h"
+#include "proto/entry.h"
 #include "proto/server.h"
 
 #define BUCKET_CLIENTS  "anyrelay_clients"
 #define BUCKET_SESSIONS "anyrelay_sessions"
+#define BUCKET_SERVERS  "anyrelay_servers"
 
-#define INDEX_KEY_SIZE 11 /* a client's index as the key: decimal, with its NUL */
+#define INDEX_KEY_SIZE 11 /* a client's index, or a server's number, as the key: decimal, with its NUL */
 void index_key(char key[INDEX_KEY_SIZE], uint32_t index);
 /* false for what index_key() does not write; index 0 is never given. */
 bool index_from_key(const char *key, uint32_t *index);
@@ -30,6 +32,9 @@ struct value_keys {
 /* 0; -EINVAL, -EBADMSG or -EKEYREJECTED as record_read(), -EBADMSG also for another key than its own. */
 int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
 		struct record *r);
+/* 0; -EINVAL or -EBADMSG as entry_read(), -EBADMSG also for another key than its own. */
+int server_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
+		struct server_entry *e);
 /* A new session record, to be freed.  NULL with *error -EINVAL, -EBADMSG or -ENOMEM. */
 struct session_record *session_value_open(const struct value_keys *k, const char *key,
 		const uint8_t *value, size_t len, uint32_t *index, int *error);

@@ -43,23 +43,23 @@ static void wait_for_work(struct registry_writer *w)
 	pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
-/* Takes one client under the lock, or NULL. */
-static struct raw_client *next_client(struct registry_writer *w)
+/* Takes one value under the lock, or NULL. */
+static struct raw_value *next_value(struct registry_writer *w)
 {
-	struct raw_client *c = w->clients;
+	struct raw_value *v = w->values;
 
-	if (c)
-		w->clients = c->next;
-	return c;
+	if (v)
+		w->values = v->next;
+	return v;
 }
 
-static void write_client(struct registry_nats *n, struct raw_client *c)
+static void write_value(struct raw_value *v)
 {
 	char key[INDEX_KEY_SIZE];
 
-	index_key(key, c->index);
-	bucket_write(n->clients_bucket, key, c->bytes, c->len);
-	free(c);
+	index_key(key, v->index);
+	bucket_write(v->bucket, key, v->bytes, v->len);
+	free(v);
 }
 
 /* One write, outside of the lock; false: there is nothing to write now. */
@@ -69,28 +69,28 @@ static bool write_one(struct registry_nats *n)
 	uint8_t value[SESSION_SEALED_MAX];
 	const struct session_record *r;
 	struct session_record *copy = NULL;
-	struct raw_client *client;
+	struct raw_value *raw;
 	char key[INDEX_KEY_SIZE];
 	struct instant now;
 	uint32_t index;
 
 	clock_read(&now);
 	pthread_mutex_lock(&w->lock);
-	client = next_client(w);
-	r = client ? NULL : write_queue_next(w->queue, &now, &index);
+	raw = next_value(w);
+	r = raw ? NULL : write_queue_next(w->queue, &now, &index);
 	if (r && (copy = malloc(session_record_size(r))))
 		memcpy(copy, r, session_record_size(r));
 	pthread_mutex_unlock(&w->lock);
-	if (client)
-		write_client(n, client);
+	if (raw)
+		write_value(raw);
 	if (copy) {
 		index_key(key, index);
-		bucket_write(n->sessions_bucket, key, value,
+		bucket_write(n->bucket[OF_SESSIONS], key, value,
 				session_value_seal(&n->keys, key, copy, value));
 		registry_count(n, COUNT_writes);
 		free(copy);
 	}
-	return client || copy;
+	return raw || copy;
 }
 
 static void *writer_main(void *arg)
@@ -119,7 +119,7 @@ int writer_start(struct registry_nats *n)
 void writer_close(struct registry_nats *n)
 {
 	struct registry_writer *w = &n->writer;
-	struct raw_client *c;
+	struct raw_value *v;
 
 	if (w->thread) {
 		pthread_mutex_lock(&w->lock);
@@ -128,8 +128,8 @@ void writer_close(struct registry_nats *n)
 		pthread_mutex_unlock(&w->lock);
 		pthread_join(w->thread, NULL);
 	}
-	while ((c = next_client(w)))
-		free(c);
+	while ((v = next_value(w)))
+		free(v);
 	write_queue_free(w->queue);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
@@ -156,18 +156,19 @@ void writer_seen_session(struct registry_nats *n, const struct instant *now, uin
 	pthread_mutex_unlock(&n->writer.lock);
 }
 
-int writer_put_client(struct registry_nats *n, uint32_t index, const uint8_t *bytes, size_t len)
+int writer_put_value(struct registry_nats *n, enum change_of of, uint32_t index,
+		const uint8_t *bytes, size_t len)
 {
 	struct registry_writer *w = &n->writer;
-	struct raw_client *c = malloc(sizeof *c + len);
+	struct raw_value *v = malloc(sizeof *v + len);
 
-	if (!c)
+	if (!v)
 		return -ENOMEM;
-	*c = (struct raw_client){.index = index, .len = len};
-	memcpy(c->bytes, bytes, len);
+	*v = (struct raw_value){.bucket = n->bucket[of], .index = index, .len = len};
+	memcpy(v->bytes, bytes, len);
 	pthread_mutex_lock(&w->lock);
-	c->next = w->clients;
-	w->clients = c;
+	v->next = w->values;
+	w->values = v;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 	return 0;

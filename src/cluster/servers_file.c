@@ -21,6 +21,14 @@ const struct server_entry *server_list_find(const struct server_list *list, uint
 	return NULL;
 }
 
+/* Two of one version, which takes two operators' tools: any rule will do that is everybody's. */
+int entry_order(const struct server_entry *a, const struct server_entry *b)
+{
+	if (a->version != b->version)
+		return a->version > b->version ? 1 : -1;
+	return memcmp(a->signature, b->signature, sizeof a->signature);
+}
+
 int server_list_add(struct server_list *list, const struct server_entry *e)
 {
 	unsigned at = 0;
@@ -28,16 +36,17 @@ int server_list_add(struct server_list *list, const struct server_entry *e)
 	while (at < list->count && list->entry[at].number < e->number)
 		at++;
 	if (at < list->count && list->entry[at].number == e->number) {
-		if (e->version > list->entry[at].version)
-			list->entry[at] = *e;
-		return 0;
+		if (entry_order(e, &list->entry[at]) <= 0)
+			return 0;
+		list->entry[at] = *e;
+		return 1;
 	}
 	if (list->count == SERVERS_MAX)
 		return -E2BIG;
 	memmove(&list->entry[at + 1], &list->entry[at], (list->count - at) * sizeof *e);
 	list->entry[at] = *e;
 	list->count++;
-	return 0;
+	return 1;
 }
 
 static int take_entry(void *arg, const uint8_t *bytes, size_t len, char why[LINE_FILE_ERROR])
@@ -47,7 +56,7 @@ static int take_entry(void *arg, const uint8_t *bytes, size_t len, char why[LINE
 
 	int rc = bytes ? entry_read(&e, bytes, len, g->operator_public) : -EINVAL;
 	if (!rc)
-		rc = server_list_add(g->list, &e);
+		rc = MIN(server_list_add(g->list, &e), 0);
 	if (rc == -E2BIG)
 		snprintf(why, LINE_FILE_ERROR, "a cluster has at most %d servers", SERVERS_MAX);
 	else if (rc == -EBADMSG)
@@ -82,19 +91,11 @@ static bool same_number(const uint8_t *a, size_t a_len, const uint8_t *b, size_t
 	return entry_peek_number(&x, a, a_len) && entry_peek_number(&y, b, b_len) && x == y;
 }
 
-int servers_file_put(const char *path, const struct server_entry *e,
-		const uint8_t operator_seed[KEY_SIZE], char error[LINE_FILE_ERROR])
+int servers_file_put(const char *path, const struct server_entry *e, char error[LINE_FILE_ERROR])
 {
 	uint8_t bytes[ENTRY_MAX];
 	struct line_put put = {.what = "the servers", .name = e->name, .bytes = bytes,
-			.same = same_number};
+			.len = entry_write(bytes, e), .same = same_number};
 
-	put.len = entry_write(bytes, e, operator_seed);
-	if (!put.len) {
-		snprintf(error, LINE_FILE_ERROR, "a server has a number of 1 to 65535, a name of 1 to "
-				"%d letters, digits and . _ -, and a unicast address with a port",
-				RECORD_NAME_MAX);
-		return -EINVAL;
-	}
 	return line_file_put(path, &put, error);
 }

@@ -22,11 +22,12 @@ struct server_list {
 int servers_file_read(const char *path, const uint8_t operator_public[KEY_SIZE],
 		struct server_list *list, char error[LINE_FILE_ERROR]);
 /* Under the lock.  0; or a negative errno, a sentence, and the file as it was. */
-int servers_file_put(const char *path, const struct server_entry *e,
-		const uint8_t operator_seed[KEY_SIZE], char error[LINE_FILE_ERROR]);
+int servers_file_put(const char *path, const struct server_entry *e, char error[LINE_FILE_ERROR]);
 /* NULL: there is none.  Also a tombstone. */
 const struct server_entry *server_list_find(const struct server_list *list, uint16_t number);
-/* Into its place, unless the list has one of a higher version.  0 or -E2BIG. */
+/* > 0 if a wins over b, an entry of the same number. */
+int entry_order(const struct server_entry *a, const struct server_entry *b);
+/* Into its place, unless the list has one that wins over it.  1, 0: nothing has changed, or -E2BIG. */
 int server_list_add(struct server_list *list, const struct server_entry *e);
 
 #endif

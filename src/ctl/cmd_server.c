@@ -2,16 +2,21 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * server add and server remove: entries of the list of servers, signed by the
- * operator.  The file is then to be copied to every server.
+ * operator.  With NATS they are written there, once for all servers; otherwise to
+ * the file, which is then to be copied to every server.
  */
 #include "ctl/enrolled.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/fail.h"
 #include "base/util.h"
+#include "cluster/nats_store.h"
+#include "cluster/registry_value.h"
 #include "cluster/servers_file.h"
 
 #define CONF_DEFAULT "/etc/anyrelay/server.conf"
@@ -22,6 +27,7 @@ struct editing {
 	struct conf conf;
 	struct operator_key op;
 	int lock; /* of the file, or -1 */
+	struct nats_store *nats; /* in the file's place, where the registry is NATS */
 	struct server_list list;
 };
 
@@ -37,6 +43,50 @@ static uint16_t take_number(const char *text)
 	return 0;
 }
 
+static int read_file(struct editing *g)
+{
+	char error[CONF_ERROR];
+
+	if (!g->conf.registry_nats) {
+		g->lock = line_file_lock(g->conf.servers_file, error);
+		if (g->lock < 0)
+			return failed("%s", error);
+	}
+	if (servers_file_read(g->conf.servers_file, g->conf.operator.sign, &g->list, error))
+		return failed("%s", error);
+	return EXIT_OK;
+}
+
+static int take_value(void *arg, const char *key, const uint8_t *value, size_t len,
+		char error[STORE_ERROR])
+{
+	struct editing *g = arg;
+	const struct value_keys keys = {.op = &g->conf.operator};
+	struct server_entry e;
+
+	if (server_value_read(&keys, key, value, len, &e))
+		fprintf(stderr, "The value of %s in NATS is not an entry of this operator; it is "
+				"ignored.\n", key);
+	else if (server_list_add(&g->list, &e) < 0)
+		return fail(-E2BIG, error, STORE_ERROR, "a cluster has at most %d servers", SERVERS_MAX);
+	return 0;
+}
+
+/* On top of the file, if there is one: its entries are the servers' to write to NATS. */
+static int read_nats(struct editing *g)
+{
+	struct registry_options o;
+	char error[STORE_ERROR];
+
+	if (!g->conf.registry_nats)
+		return EXIT_OK;
+	conf_registry(&g->conf, &o);
+	if (nats_store_open(&g->nats, &o, error) ||
+			nats_store_read(g->nats, BUCKET_SERVERS, take_value, g, error))
+		return failed("%s", error);
+	return EXIT_OK;
+}
+
 static int open_list(struct editing *g)
 {
 	char error[CONF_ERROR];
@@ -48,21 +98,19 @@ static int open_list(struct editing *g)
 		return failed("%s is the configuration of a client; the list of servers belongs to "
 				"that of a server.", g->conf.path);
 	code = operator_key_load(&g->op, &g->conf, g->o);
-	if (code)
-		return code;
-	g->lock = line_file_lock(g->conf.servers_file, error);
-	if (g->lock < 0 || servers_file_read(g->conf.servers_file, g->conf.operator.sign, &g->list,
-			error))
-		return failed("%s", error);
-	return EXIT_OK;
+	if (!code)
+		code = read_file(g);
+	return code ? code : read_nats(g);
 }
 
 static void close_list(struct editing *g)
 {
 	if (g->lock >= 0)
 		line_file_unlock(g->lock);
+	if (g->nats)
+		nats_store_close(g->nats);
 	conf_wipe(&g->conf);
-	wipe(&g->op, sizeof g->op);
+	wipe(g, sizeof *g);
 	free(g);
 }
 
@@ -76,11 +124,45 @@ static json_t *entry_json(const struct server_entry *e)
 			base64_encode(key, e->public, KEY_SIZE));
 }
 
-static int put(const struct editing *g, const struct server_entry *e, const char *what)
+struct putting {
+	const struct editing *g;
+	const struct server_entry *e;
+};
+
+/* Over what is older, or none of ours. */
+static bool is_newer(const void *arg, const struct store_put *put, const uint8_t *there, size_t len)
+{
+	const struct putting *p = arg;
+	const struct value_keys keys = {.op = &p->g->conf.operator};
+	struct server_entry old;
+
+	return server_value_read(&keys, put->key, there, len, &old) || entry_order(p->e, &old) > 0;
+}
+
+static int put_nats(const struct editing *g, const struct server_entry *e, const char *what)
+{
+	char key[INDEX_KEY_SIZE], error[STORE_ERROR], name[32];
+	const struct putting p = {g, e};
+	uint8_t bytes[ENTRY_MAX];
+	struct store_put put = {
+		.bucket = BUCKET_SERVERS, .key = key, .bytes = bytes, .len = entry_write(bytes, e),
+		.newer = is_newer, .arg = &p, .what = name,
+	};
+
+	index_key(key, e->number);
+	snprintf(name, sizeof name, "server %u", e->number);
+	if (nats_store_put(g->nats, &put, error))
+		return failed("%s", error);
+	fprintf(stderr, "Server %u (%s) %s in NATS, from where every server learns it.\n", e->number,
+			e->name, what);
+	return g->o->json ? print_json(entry_json(e)) : EXIT_OK;
+}
+
+static int put_file(const struct editing *g, const struct server_entry *e, const char *what)
 {
 	char error[LINE_FILE_ERROR];
 
-	if (servers_file_put(g->conf.servers_file, e, g->op.seed, error))
+	if (servers_file_put(g->conf.servers_file, e, error))
 		return failed("%s", error);
 	fprintf(stderr, "Server %u (%s) %s in %s; every server of the cluster needs this file.\n",
 			e->number, e->name, what, g->conf.servers_file);
@@ -90,6 +172,14 @@ static int put(const struct editing *g, const struct server_entry *e, const char
 	json_t *answer = entry_json(e);
 	json_object_set_new(answer, "reloaded", json_boolean(reloaded));
 	return print_json(answer);
+}
+
+static int put(const struct editing *g, struct server_entry *e, const char *what)
+{
+	if (!entry_sign(e, g->op.seed))
+		return failed("A server has a number of 1 to 65535, a name of 1 to %d letters, digits "
+				"and . _ -, and a unicast address with a port.", RECORD_NAME_MAX);
+	return g->nats ? put_nats(g, e, what) : put_file(g, e, what);
 }
 
 static int take_key(const struct editing *g, struct server_entry *e)
@@ -146,7 +236,8 @@ static int withdraw(struct editing *g)
 		return EXIT_FAILED;
 	const struct server_entry *old = server_list_find(&g->list, number);
 	if (!old || old->removed)
-		return failed("There is no server %u in %s.", number, g->conf.servers_file);
+		return failed("There is no server %u in %s.", number,
+				g->nats ? "NATS" : g->conf.servers_file);
 	struct server_entry e = *old;
 	e.version++;
 	e.removed = true;

@@ -41,14 +41,12 @@ static bool entry_valid(const struct server_entry *e)
 	return e->number && record_name_valid(e->name) && (e->removed || is_unicast(&e->mesh));
 }
 
-size_t entry_write(uint8_t out[ENTRY_MAX], const struct server_entry *e,
-		const uint8_t operator_seed[KEY_SIZE])
+/* All but the signature. */
+static size_t write_signed(uint8_t out[ENTRY_MAX], const struct server_entry *e)
 {
 	struct writer w = writer_over(out, ENTRY_MAX);
 	uint8_t mesh[ENDPOINT_WIRE];
 
-	if (!entry_valid(e))
-		return 0;
 	endpoint_store(mesh, &e->mesh);
 	write_u16(&w, FORMAT << 8 | (e->removed ? FLAG_REMOVED : 0));
 	write_u16(&w, e->number);
@@ -57,11 +55,24 @@ size_t entry_write(uint8_t out[ENTRY_MAX], const struct server_entry *e,
 	write_bytes(&w, mesh, sizeof mesh);
 	write_u8(&w, (uint8_t)strlen(e->name));
 	write_bytes(&w, e->name, strlen(e->name));
-	size_t len = (size_t)(w.at - out);
-	uint8_t *signature = write_room(&w, SIGNATURE_SIZE);
-	if (!signature)
-		return 0;
-	operator_sign(label, out, len, operator_seed, signature);
+	return (size_t)(w.at - out);
+}
+
+bool entry_sign(struct server_entry *e, const uint8_t operator_seed[KEY_SIZE])
+{
+	uint8_t bytes[ENTRY_MAX];
+
+	if (!entry_valid(e))
+		return false;
+	operator_sign(label, bytes, write_signed(bytes, e), operator_seed, e->signature);
+	return true;
+}
+
+size_t entry_write(uint8_t out[ENTRY_MAX], const struct server_entry *e)
+{
+	size_t len = write_signed(out, e);
+
+	memcpy(out + len, e->signature, SIGNATURE_SIZE);
 	return len + SIGNATURE_SIZE;
 }
 
@@ -99,6 +110,7 @@ int entry_read(struct server_entry *e, const uint8_t *in, size_t len,
 	if (!operator_signed(label, in, len - SIGNATURE_SIZE, operator_public,
 			in + len - SIGNATURE_SIZE))
 		return -EBADMSG;
+	memcpy(found.signature, in + len - SIGNATURE_SIZE, SIGNATURE_SIZE);
 	*e = found;
 	return 0;
 }

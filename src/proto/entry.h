@@ -20,11 +20,13 @@ struct server_entry {
 	uint8_t public[KEY_SIZE]; /* X25519, for the mesh */
 	struct endpoint mesh;     /* unicast; not looked at in a tombstone */
 	char name[RECORD_NAME_MAX + 1];
+	uint8_t signature[SIGNATURE_SIZE]; /* of all the others, by the operator */
 };
 
-/* Size, or 0 if the entry breaks a limit: its number, its name, an endpoint that is none. */
-size_t entry_write(uint8_t out[ENTRY_MAX], const struct server_entry *e,
-		const uint8_t operator_seed[KEY_SIZE]);
+/* false: the entry breaks a limit: its number, its name, an endpoint that is none. */
+bool entry_sign(struct server_entry *e, const uint8_t operator_seed[KEY_SIZE]);
+/* The size; the signature is written as it is. */
+size_t entry_write(uint8_t out[ENTRY_MAX], const struct server_entry *e);
 /* 0; -EINVAL malformed, -EBADMSG signature. */
 int entry_read(struct server_entry *e, const uint8_t *in, size_t len,
 		const uint8_t operator_public[KEY_SIZE]);
