@@ -141,9 +141,9 @@ int conf_uplink(const struct conf_key *key, struct conf *conf, const char *text,
 		return -EINVAL;
 	for (unsigned i = 0; i < list->count; i++)
 		if (!strcmp(list->name[i], text))
-			return fail(why, "%s stands there twice", text);
+			return refuse(why, "%s stands there twice", text);
 	if (list->count == ARRAY_SIZE(list->name))
-		return fail(why, "more than %zu devices", ARRAY_SIZE(list->name));
+		return refuse(why, "more than %zu devices", ARRAY_SIZE(list->name));
 	strcpy(list->name[list->count++], text);
 	return 0;
 }
@@ -164,7 +164,7 @@ int conf_ports(const struct conf_key *key, struct conf *conf, const char *text, 
 	if (*end || first < PORTS_MIN || last > UINT16_MAX)
 		return -EINVAL;
 	if (last <= first)
-		return fail(why, "%s has fewer than the two ports that a relay needs", text);
+		return refuse(why, "%s has fewer than the two ports that a relay needs", text);
 	conf->relay_ports.first = (uint16_t)first;
 	conf->relay_ports.last = (uint16_t)last;
 	return 0;
@@ -322,7 +322,7 @@ int conf_metrics(const struct conf_key *key, struct conf *conf, const char *text
 	if (strcmp(text, "no") && (endpoint_parse(text, METRICS_PORT, &e) || e.port == 0))
 		return -EINVAL;
 	if (e.port && (is_wildcard(e.ip) || addr_is_multicast(e.ip)))
-		return fail(why, "%s would answer clients of the tunnel too; name one address of this "
+		return refuse(why, "%s would answer clients of the tunnel too; name one address of this "
 				"machine", text);
 	memcpy(member(key, conf), &e, sizeof e);
 	return 0;
