@@ -7,6 +7,7 @@
 
 #include "ctx.h"
 #include "path/netwatch.h"
+#include "path_memory.h"
 
 #define GROUPS_INTERVAL TICKS_S(60)
 #define MAC_HEADER      14
@@ -38,6 +39,19 @@ static void follow_mtu(struct daemon *d, const struct instant *now)
 	atomic_store(&d->path.mtu, mtu);
 }
 
+/* Only when something new has been found, so a few times in a network. */
+static void keep_memory(struct daemon *d, const struct instant *now)
+{
+	int failed;
+
+	if (!uplink_remember(&d->uplink, now, &d->path_memory) || d->path_memory_fd < 0)
+		return;
+	failed = path_memory_store(d->path_memory_fd, &d->path_memory);
+	if (failed)
+		log_limited(LOG_INFO, 1, "the path MTU cannot be kept in %s: %s", d->conf.state_directory,
+				strerror(-failed));
+}
+
 /* The kernel knows which groups are joined; a report that passed by only says when to look. */
 static void follow_groups(struct daemon *d, struct worker *w)
 {
@@ -60,6 +74,7 @@ static ticks client_timer(void *arg, struct worker *w)
 
 	follow_groups(d, w);
 	follow_mtu(d, &w->now);
+	keep_memory(d, &w->now);
 	return next;
 }
 
@@ -70,6 +85,17 @@ static void network_changed(void *arg, struct worker *w)
 	if (netwatch_read(d->netwatch, d->path.device[client_device(d)].index))
 		uplink_moved(&d->uplink, &w->now, &w->output);
 	w->deadline = 0;
+}
+
+/* Where nothing can be kept all works as well: each run begins by looking. */
+static void load_memory(struct daemon *d)
+{
+	char path[CONF_PATH_MAX + 64];
+
+	snprintf(path, sizeof path, "%s/%s.path", d->conf.state_directory, d->conf.name);
+	d->path_memory_fd = path_memory_open(path, &d->path_memory);
+	if (d->path_memory_fd < 0)
+		log_info("%s: the path MTU cannot be kept there: %s", path, strerror(-d->path_memory_fd));
 }
 
 static int start_core(struct daemon *d, char error[SENTENCE])
@@ -84,6 +110,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	};
 	int failed;
 
+	load_memory(d);
+	o.memory = d->path_memory;
 	memcpy(o.secret, d->conf.client_secret, KEY_SIZE);
 	memcpy(o.psk, d->conf.psk, KEY_SIZE);
 	memcpy(o.cluster_keys, d->conf.cluster_keys, sizeof o.cluster_keys);

@@ -66,6 +66,8 @@ struct daemon {
 	unsigned watched_count;
 	int signals;
 	int mark;            /* server: the clock's high-water mark on disk */
+	struct pmtu_memory path_memory; /* client: what its next run may begin with */
+	int path_memory_fd;             /* -1: it has nowhere to be kept */
 	unsigned tunnel_mtu; /* client: as set on the device */
 	int netwatch;        /* client */
 	ticks next_groups;   /* client: boot time of the next look at the multicast groups */

@@ -12,7 +12,7 @@
 static struct pmtu_path *find(struct pmtu *p, const uint8_t sender[SENDER_SIZE])
 {
 	for (unsigned i = 0; i < p->count; i++)
-		if (!memcmp(p->path[i].sender, sender, SENDER_SIZE))
+		if (load_be16(p->path[i].sender) == load_be16(sender))
 			return &p->path[i];
 	return NULL;
 }
@@ -61,8 +61,13 @@ bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
 	struct pmtu_path *path = find(p, sender), *oldest = p->path;
 
 	if (path && alive(path, now)) {
+		bool recalled = path->recalled;
+
+		path->recalled = false;
 		path->heard = now;
-		return false;
+		if (recalled)
+			pmtu_restart(p, now);
+		return recalled;
 	}
 	if (path) {
 		/* as good as new */
@@ -76,7 +81,7 @@ bool pmtu_heard(struct pmtu *p, const uint8_t sender[SENDER_SIZE], ticks now)
 	}
 	memcpy(path->sender, sender, SENDER_SIZE);
 	path->proven = PMTU_BASE;
-	path->doubted = false;
+	path->doubted = path->recalled = false;
 	path->heard = now;
 	pmtu_restart(p, now);
 	return true;
@@ -199,4 +204,56 @@ uint16_t pmtu_value(const struct pmtu *p, ticks now)
 			any = true;
 		}
 	return any ? least : PMTU_BASE;
+}
+
+/* ---- from one run of the client to the next ---- */
+
+void pmtu_recall(struct pmtu *p, const struct pmtu_memory *m, ticks now)
+{
+	for (unsigned i = 0; i < m->count && p->count < PMTU_SENDERS; i++) {
+		struct pmtu_path path = {
+			.proven = m->path[i].size,
+			.recalled = true,
+			.heard = now > PRESENT ? now - PRESENT : 0, /* it has no say in a search */
+		};
+
+		store_be16(path.sender, m->path[i].server);
+		if (!find(p, path.sender))
+			p->path[p->count++] = path;
+	}
+}
+
+/* The last one found is the last one in it. */
+static bool remember(struct pmtu_memory *m, uint16_t server, uint16_t size)
+{
+	unsigned i = 0;
+
+	while (i < m->count && m->path[i].server != server)
+		i++;
+	if (i < m->count && m->path[i].size == size)
+		return false;
+	if (i == m->count && size == PMTU_BASE)
+		return false;
+	if (i == m->count && i == PMTU_SENDERS)
+		i = 0; /* the oldest gives way */
+	if (i < m->count)
+		memmove(&m->path[i], &m->path[i + 1], (--m->count - i) * sizeof m->path[0]);
+	if (size > PMTU_BASE) {
+		m->path[m->count].server = server;
+		m->path[m->count++].size = size;
+	}
+	return true;
+}
+
+bool pmtu_remember(const struct pmtu *p, struct pmtu_memory *m, ticks now)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; !p->size && i < p->count; i++) {
+		const struct pmtu_path *path = &p->path[i];
+
+		if (alive(path, now) && !path->recalled && !path->doubted)
+			changed |= remember(m, load_be16(path->sender), path->proven);
+	}
+	return changed;
 }

@@ -5,7 +5,9 @@
  * of outer size n are sent (up) or asked for (down); what comes back proves n.
  * ICMP is never believed, it only makes the search begin again.  Results are
  * kept for each server heard in the last 11 minutes, and the smallest counts:
- * the next packet may go to any of them.
+ * the next packet may go to any of them.  A server is known by its number, so its
+ * restart changes nothing; and what one run of the client has found it may leave
+ * to the next one, for the address at which the cluster sees it.
  *
  * Which server a probe reaches is not ours to choose.  So a size is tried until
  * every server that is being heard has shown it; it is given up when three
@@ -27,7 +29,17 @@ struct pmtu_path {
 	uint8_t sender[SENDER_SIZE];
 	uint16_t proven; /* largest size that came through; PMTU_BASE at first */
 	bool doubted;    /* that was not shown, it is only no more than this */
+	bool recalled;   /* and not heard since */
 	ticks heard;     /* boot time */
+};
+
+/* What was found where the cluster saw this client at one address. */
+struct pmtu_memory {
+	uint8_t ip[16];
+	unsigned count;
+	struct {
+		uint16_t server, size; /* number; PMTU_BASE < size <= PMTU_FIRST */
+	} path[PMTU_SENDERS];
 };
 
 struct pmtu {
@@ -58,5 +70,9 @@ void pmtu_proven(struct pmtu *p, const uint8_t sender[SENDER_SIZE], uint16_t siz
 		ticks now);
 /* What may be sent now. */
 uint16_t pmtu_value(const struct pmtu *p, ticks now);
+/* The paths of m, of servers that have not been heard; each is searched anew when it is. */
+void pmtu_recall(struct pmtu *p, const struct pmtu_memory *m, ticks now);
+/* Brings m up to date, unless a search is under way.  True: it has changed. */
+bool pmtu_remember(const struct pmtu *p, struct pmtu_memory *m, ticks now);
 
 #endif

@@ -20,7 +20,6 @@
 #include "proto/drop.h"
 #include "proto/epoch.h"
 #include "proto/handshake.h"
-#include "proto/relay_message.h"
 #include "proto/replay.h"
 #include "proto/session.h"
 
@@ -94,7 +93,6 @@ struct active {
 	X(MOVES, "moves", "endpoints moved")                                                       \
 	X(PROBES, "probes", "path MTU probes sent")                                                \
 	X(TICKETS, "tickets", "client records taken from tickets")                                  \
-	X(RELAY_QUESTIONS, "relay_questions", "questions about relays answered")                   \
 	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")
 enum server_event {
 #define X(name, key, text) SERVER_##name,
@@ -113,13 +111,6 @@ typedef void record_written(void *arg, const struct client *client, const struct
 
 /* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
 typedef void client_lent(void *arg, const struct record *r);
-
-/*
- * Called, in a worker, with what a client asks about relays that has the right to,
- * from its proven endpoint.  Fills in status, more, count and relays.
- */
-typedef void relay_control(void *arg, const struct instant *now, uint32_t owner,
-		const struct relay_question *q, struct relay_answer *a);
 
 /* What another server needs to have the same lineage: the oldest key that is still held.  Secret. */
 struct lineage_seed {
@@ -148,8 +139,6 @@ struct server_options {
 	void *record_written_arg;
 	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
 	void *client_lent_arg;
-	relay_control *relay_control; /* NULL: there are no relays */
-	void *relay_control_arg;
 };
 
 struct cluster_key {
@@ -176,13 +165,11 @@ struct server {
 	uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
-	struct limiter challenges, handshakes, proven, hints, relay_questions;
+	struct limiter challenges, handshakes, proven, hints;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
 	_Atomic uint64_t hint_second, icmp_second, ticket_second;
 	client_lent *client_lent;
 	void *client_lent_arg;
-	relay_control *relay_control;
-	void *relay_control_arg;
 	record_changed *record_changed;
 	void *record_changed_arg;
 	record_written *record_written;

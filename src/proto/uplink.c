@@ -306,6 +306,16 @@ void uplink_too_big(struct uplink *u, const struct instant *now, const uint8_t *
 		pmtu_doubt(&u->up, now->boot);
 }
 
+bool uplink_remember(const struct uplink *u, const struct instant *now, struct pmtu_memory *m)
+{
+	if (!u->newest || !u->newest->confirmed)
+		return false;
+	if (memcmp(m->ip, u->hello.address.ip, sizeof m->ip) != 0)
+		m->count = 0;
+	memcpy(m->ip, u->hello.address.ip, sizeof m->ip);
+	return pmtu_remember(&u->down, m, now->boot);
+}
+
 /* ---- time ---- */
 
 static void end_sessions(struct uplink *u, const struct instant *now)
@@ -380,7 +390,6 @@ ticks uplink_deadline(const struct uplink *u, const struct instant *now)
 		next = MIN(next, u->hello.next);
 	if (u->newest && u->newest->confirmed)
 		next = MIN(next, MIN(u->up.next, u->down.next));
-	next = MIN(next, relay_deadline(u));
 	return MAX(next, now->boot);
 }
 
@@ -396,7 +405,6 @@ ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *ou
 	handshake_step(u, now, out);
 	hello_step(u, now, out);
 	probe_step(u, now, out);
-	relay_step(u, now, out);
 	suspect_silence(u, now, out);
 	if (u->newest && u->o.keepalive && now->boot >= u->last_sent + TICKS_S(u->o.keepalive))
 		uplink_keepalive(u, now, out);

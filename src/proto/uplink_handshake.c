@@ -161,6 +161,14 @@ static void handshake_done(struct uplink *u)
 	}
 }
 
+/* The first address at which we are seen says whether this is where the memory is of. */
+static void recall_path(struct uplink *u, const struct instant *now, const struct endpoint *seen)
+{
+	if (!memcmp(seen->ip, u->o.memory.ip, sizeof seen->ip))
+		pmtu_recall(&u->down, &u->o.memory, now->boot);
+	u->o.memory.count = 0;
+}
+
 enum drop handshake_message2(struct uplink *u, const struct instant *now, const struct datagram *d,
 		struct output *out)
 {
@@ -187,6 +195,7 @@ enum drop handshake_message2(struct uplink *u, const struct instant *now, const 
 	u->last_received = now->boot;
 	handshake_done(u);
 	begin_session(u, now, &grant);
+	recall_path(u, now, &grant.address);
 	hello_begin(u, now, KIND_PATH, &grant.address, grant.cookie, out);
 	wipe(&grant, sizeof grant);
 	return DROP_NONE;

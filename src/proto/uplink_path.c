@@ -13,8 +13,11 @@
 
 /* ---- HELLO ---- */
 
-ticks uplink_interval(struct uplink *u, unsigned n)
+/* 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 % */
+static ticks hello_interval(struct uplink *u)
 {
+	unsigned n = u->hello.tries;
+
 	if (n <= 3)
 		return TICKS_MS(200u << (n - 1));
 	return uplink_jitter(u, TICKS_S(2u << MIN(n - 4, 3)));
@@ -77,13 +80,13 @@ void hello_with_ticket(struct uplink *u, const struct instant *now, struct outpu
 	u->hello.changed = false;
 	u->hello.pending = true;
 	u->hello.tries = 1; /* the ticket was the first; by the next the server has read it */
-	u->hello.next = now->boot + uplink_interval(u, u->hello.tries);
+	u->hello.next = now->boot + hello_interval(u);
 }
 
 static void hello_now(struct uplink *u, const struct instant *now, struct output *out)
 {
 	u->hello.tries++;
-	u->hello.next = now->boot + uplink_interval(u, u->hello.tries);
+	u->hello.next = now->boot + hello_interval(u);
 	hello_send(u, now, out);
 }
 
@@ -110,13 +113,24 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 	hello_now(u, now, out);
 }
 
+/*
+ * Less is told at once; more when the search has ended, since each HELLO that
+ * changes something is a write to the registry.
+ */
+static bool down_mtu_changed(const struct uplink *u, ticks now)
+{
+	uint16_t value = pmtu_value(&u->down, now);
+
+	return value < u->told_down || (value > u->told_down && !u->down.size);
+}
+
 void hello_step(struct uplink *u, const struct instant *now, struct output *out)
 {
 	if (!u->newest)
 		return;
 	if (u->hello.pending && now->boot >= u->hello.next)
 		hello_now(u, now, out);
-	else if (!u->hello.pending && pmtu_value(&u->down, now->boot) != u->told_down)
+	else if (!u->hello.pending && down_mtu_changed(u, now->boot))
 		hello_again(u, now, out);
 }
 
@@ -270,8 +284,6 @@ enum drop uplink_control(struct uplink *u, const struct instant *now, struct upl
 	case CONTROL_PROBE_REQ: /* from a server: it was told that packets to us are too big */
 		pmtu_doubt(&u->down, now->boot);
 		return DROP_NONE;
-	case CONTROL_RELAY_ANSWER:
-		return relay_take_answer(u, now, plain, len);
 	default:
 		return DROP_MALFORMED;
 	}

@@ -312,6 +312,89 @@ static void inner_packets_of_1280_cross_a_path_of_1280(void **state)
 	world_free(w);
 }
 
+/* ---- what one run leaves to the next ---- */
+
+static unsigned written(const struct world *w)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < w->o.servers; i++)
+		sum += (unsigned)w->server[i].records_written;
+	return sum;
+}
+
+/* The client's process ends and is started again, with what it has kept. */
+static void start_again(struct world *w, struct sim_client *c)
+{
+	struct uplink_options o = client_options(w, c->id);
+	struct instant now = client_now(c);
+
+	check(&w->net, uplink_remember(&c->u, &now, &o.memory));
+	check(&w->net, !uplink_remember(&c->u, &now, &o.memory));
+	uplink_free(&c->u);
+	client_begin(c, &o);
+}
+
+/* Every packet to another server: a session is written when it begins, and not again. */
+static void a_session_is_written_once(void **state)
+{
+	(void)state;
+	for (unsigned servers = 1; servers <= 8; servers++) {
+		struct world *w = WORLD(.servers = servers, .keepalive = 20, .replicate = true,
+				.record_lag = TICKS_MS(5), .echo = true);
+		struct sim_client *c = w->client[0];
+		unsigned before;
+
+		w->policy = POLICY_SPRAY;
+		world_connect(w);
+		world_traffic(w, c, true, TICKS_MS(20), TICKS_S(2000), 100);
+		world_run(w, TICKS_S(60));
+		before = written(w);
+		start_again(w, c);
+		world_run(w, TICKS_S(60));
+		check_equal(&w->net, written(w), before + 1);
+		for (unsigned i = 0; i < servers; i++)
+			check_equal(&w->net, told(&w->server[i]), 1500);
+		before = written(w) - (unsigned)c->u.events[UPLINK_EV_SESSIONS];
+		world_run(w, TICKS_S(1800)); /* renewals */
+		check_range(&w->net, c->u.events[UPLINK_EV_SESSIONS], 4, 12);
+		check_equal(&w->net, written(w) - before, c->u.events[UPLINK_EV_SESSIONS]);
+		world_free(w);
+	}
+}
+
+/* What is remembered is where to begin, not what is believed: the path became narrow meanwhile. */
+static void what_is_remembered_wrongly_is_noticed(void **state)
+{
+	struct world *w = WORLD(.servers = 2, .keepalive = 20, .replicate = true,
+			.record_lag = TICKS_MS(5));
+	struct sim_client *c = w->client[0];
+	struct uplink_options o;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(10));
+	c->down.mtu = 1400;
+	start_again(w, c);
+	world_run(w, TICKS_MS(500));
+	check_equal(&w->net, told(&w->server[0]), 1500);
+	world_run(w, TICKS_S(5));
+	for (unsigned i = 0; i < 2; i++)
+		check_range(&w->net, told(&w->server[i]), 1393, 1400);
+
+	/* seen at another address: nothing is known of it */
+	o = client_options(w, 0);
+	o.memory.count = 1;
+	o.memory.path[0].server = 1;
+	o.memory.path[0].size = 1500;
+	uplink_free(&c->u);
+	client_begin(c, &o);
+	world_run(w, TICKS_MS(200));
+	for (unsigned i = 0; i < 2; i++)
+		check_equal(&w->net, told(&w->server[i]), PMTU_BASE);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +407,8 @@ int main(void)
 		cmocka_unit_test(icmp_only_makes_the_client_look),
 		cmocka_unit_test(icmp_to_a_server_makes_the_client_look),
 		cmocka_unit_test(inner_packets_of_1280_cross_a_path_of_1280),
+		cmocka_unit_test(a_session_is_written_once),
+		cmocka_unit_test(what_is_remembered_wrongly_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

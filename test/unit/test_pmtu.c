@@ -202,14 +202,102 @@ static void more_senders_than_room(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 3 * PMTU_SENDERS; i++, now += TICKS_S(1)) {
-		sender[4] = (uint8_t)i;
+		sender[1] = (uint8_t)i;
 		assert_true(pmtu_heard(&p, sender, now));
 	}
 	assert_int_equal(p.count, PMTU_SENDERS);
-	sender[4] = 3 * PMTU_SENDERS - 1;
+	sender[1] = 3 * PMTU_SENDERS - 1;
 	assert_false(pmtu_heard(&p, sender, now));
-	sender[4] = 0;
+	sender[1] = 0;
 	assert_true(pmtu_heard(&p, sender, now));
+}
+
+/* A server that was restarted stands where it stood. */
+static void a_restarted_server_is_not_new(void **state)
+{
+	static const uint8_t again[SENDER_SIZE] = {0, 1, 7, 7, 7};
+
+	(void)state;
+	search(a, 1500, TICKS_S(2));
+	assert_int_equal(pmtu_value(&p, now), 1500);
+	assert_false(pmtu_heard(&p, again, now));
+	assert_int_equal(pmtu_value(&p, now), 1500);
+}
+
+/* What one run has found is where the next begins; it is searched again when the server is heard. */
+static void what_is_remembered_is_verified(void **state)
+{
+	struct pmtu_memory m = {.count = 0}, same;
+	static const uint8_t again[SENDER_SIZE] = {0, 1, 7, 7, 7};
+
+	(void)state;
+	pmtu_heard(&p, a, now);
+	assert_false(pmtu_remember(&p, &m, now)); /* under way */
+	search(a, 1400, TICKS_S(10));
+	uint16_t found = pmtu_value(&p, now);
+	assert_in_range(found, 1393, 1400);
+	assert_true(pmtu_remember(&p, &m, now));
+	assert_false(pmtu_remember(&p, &m, now));
+	assert_int_equal(m.count, 1);
+	assert_int_equal(m.path[0].server, 1);
+	assert_int_equal(m.path[0].size, found);
+
+	pmtu_begin(&p, INTERVAL, now);
+	pmtu_recall(&p, &m, now);
+	assert_int_equal(pmtu_value(&p, now), found);
+	same = m;
+	assert_false(pmtu_remember(&p, &same, now)); /* nothing has been found */
+	assert_true(pmtu_heard(&p, again, now));
+	assert_false(pmtu_heard(&p, again, now));
+	assert_int_equal(pmtu_value(&p, now), found);
+	search(again, 1350, TICKS_S(10)); /* the path is another one now */
+	assert_in_range(pmtu_value(&p, now), 1343, 1350);
+	assert_true(pmtu_remember(&p, &m, now));
+	assert_int_equal(m.count, 1);
+
+	/* and one that takes only the base is not worth a place */
+	for (unsigned i = 0; i < 620; i++) {
+		pmtu_heard(&p, again, now);
+		search(again, 1280, TICKS_S(1));
+	}
+	assert_int_equal(pmtu_value(&p, now), PMTU_BASE);
+	assert_true(pmtu_remember(&p, &m, now));
+	assert_int_equal(m.count, 0);
+}
+
+/* Servers that are remembered and never heard keep the value low for 11 minutes, no longer. */
+static void what_is_not_confirmed_is_forgotten(void **state)
+{
+	struct pmtu_memory m = {.count = 1};
+
+	(void)state;
+	m.path[0].server = 2;
+	m.path[0].size = 1400;
+	pmtu_recall(&p, &m, now);
+	search(a, 1500, TICKS_S(2));
+	assert_int_equal(pmtu_value(&p, now), 1400);
+	now += TICKS_S(660);
+	pmtu_heard(&p, a, now);
+	search(a, 1500, TICKS_S(2));
+	assert_int_equal(pmtu_value(&p, now), 1500);
+}
+
+/* More than it has room for: the one that was found first gives way. */
+static void a_full_memory(void **state)
+{
+	struct pmtu_memory m = {.count = 0};
+	uint8_t sender[SENDER_SIZE] = {9};
+
+	(void)state;
+	for (unsigned i = 0; i < PMTU_SENDERS + 2; i++) {
+		sender[1] = (uint8_t)i;
+		pmtu_heard(&p, sender, now);
+		search(sender, 1500, TICKS_S(3));
+		pmtu_remember(&p, &m, now);
+	}
+	assert_int_equal(m.count, PMTU_SENDERS);
+	assert_int_equal(m.path[0].server, 0x902);
+	assert_int_equal(m.path[PMTU_SENDERS - 1].server, 0x900 + PMTU_SENDERS + 1);
 }
 
 int main(void)
@@ -226,6 +314,10 @@ int main(void)
 		cmocka_unit_test_setup(a_repeated_search_does_not_flap, begin),
 		cmocka_unit_test_setup(doubt_begins_no_second_search, begin),
 		cmocka_unit_test_setup(more_senders_than_room, begin),
+		cmocka_unit_test_setup(a_restarted_server_is_not_new, begin),
+		cmocka_unit_test_setup(what_is_remembered_is_verified, begin),
+		cmocka_unit_test_setup(what_is_not_confirmed_is_forgotten, begin),
+		cmocka_unit_test_setup(a_full_memory, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
