@@ -7,8 +7,8 @@
 #include "bpf/relay_shared.h"
 #include "proto/relay.h"
 
-/* For packets from this side; key->port is the side's port on the anycast address. */
-void relay_entry_make(const struct relay *r, unsigned side, struct relay_entry *entry,
-		struct relay_key *key);
+/* For packets from this side to one port of its span; key->port is that, on the anycast address. */
+void relay_entry_make(const struct relay *r, unsigned side, unsigned offset,
+		struct relay_entry *entry, struct relay_key *key);
 
 #endif

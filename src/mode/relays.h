@@ -4,24 +4,33 @@
  * All relays of the cluster, as this server knows them: who asked for what, which
  * ports are whose, and when each ends.  No descriptors and no clock.
  *
- * Threads.  Whoever calls holds relays->lock (relays_lock()): the relay thread
- * (packets from the fast path), workers (control messages of clients), the main
- * thread (tool, mesh, registry).  None of that is on the packet path.
+ * Threads.  Whoever calls holds the lock (relays_lock()): the relay thread (packets
+ * from the fast path), workers (control messages of clients), the main thread
+ * (tool, mesh, registry, relays_tick() once a second).  None of that is on the
+ * packet path, and nothing here waits or makes a system call.
  *
- * A port is had by *being in the record*: a server draws free ports, publishes the
- * record, and answers the controller when the registry has shown the record back.
- * The registry shows records in one order to all; of two relays with one port the
- * first one shown has it, and the other one's maker draws again (relays_shown()).
- * A repeated request, at whatever server, finds the record by its id.
+ * A port is had by *being in the record*.  A server draws free ports and publishes
+ * the record; the registry shows records in one order to all, and of two with one
+ * port the first one shown has it, *settled*.  The other one's maker draws again.
+ * Until then the controller is told PENDING and asks again, at whatever server; a
+ * relay that is not settled carries nothing.  Ports are drawn from a hash of the id,
+ * so two servers that are asked for the same relay draw the same ones.
+ *
+ *	relays_add ──► pending ──relays_shown──► settled ──expiry, relays_remove──► dead ──► forgotten
+ *	                  │  ▲                      │
+ *	                  └──┘ ports lost: drawn    └─ ports are also another settled one's (a registry
+ *	                       again                   set back, a cluster that was apart): lost, dead
+ *
+ * Expiry is no event that is told: every server reads it from the record.
  */
 #ifndef MODE_RELAYS_H
 #define MODE_RELAYS_H
 
-#include <pthread.h>
 #include "proto/relay_message.h" /* requests and their outcomes */
 
 #define RELAY_LIFETIME_MAX 3600 /* s between refreshes */
-#define RELAY_TOMBSTONE_S  600  /* removed and expired relays are remembered for so long */
+#define RELAY_TOMBSTONE_S  600  /* dead ones are remembered for so long, and their ports not given again */
+#define RELAY_PENDING_S    60   /* one that did not settle is forgotten */
 
 struct relays;
 
@@ -31,26 +40,37 @@ struct relays_options {
 	bool has_v4, has_v6;            /* anycast addresses that there are */
 	uint8_t anycast4[16], anycast6[16];
 	uint16_t port_first, port_last;
-	unsigned per_client;            /* relays of one controller */
+	unsigned per_client;            /* relays of one controller; a span of 2 counts once */
 	bool allow_private;             /* sides in private networks */
 	unsigned deny_count;            /* beside what is always denied: own addresses, loopback, … */
-	const struct prefix *deny;
-	/* Under the lock.  Entries of the fast path are to follow; `was` NULL: new, `now` NULL: gone. */
+	const struct prefix *deny;      /* borrowed until relays_free() or relays_set_limits() */
+	/*
+	 * Both are called under the lock and may not call the table.
+	 * Entries of the fast path are to follow; `was` NULL: new, `now` NULL: gone.  Only
+	 * settled, living relays are told; so NULL to something is also "ask the registry no more".
+	 */
 	void (*changed)(void *arg, const struct relay *was, const struct relay *now);
-	/* Under the lock.  Changed here: other servers and the registry are to hear of it. */
+	/* Changed here: other servers and the registry are to hear of it. */
 	void (*publish)(void *arg, const struct relay *r);
 	void *arg;
-	bool alone;                     /* no registry shows anything back: what is made counts at once */
+	bool alone;                     /* nothing shows anything back: what is made counts at once */
 };
 
+/* NULL: out of memory.  Makes its lock. */
 struct relays *relays_new(const struct relays_options *o);
 void relays_free(struct relays *t);
 void relays_lock(struct relays *t);
 void relays_unlock(struct relays *t);
+/* At a reload.  What is there stays. */
+void relays_set_limits(struct relays *t, unsigned per_client, bool allow_private,
+		const struct prefix *deny, unsigned deny_count);
 
-/* ---- requests of a controller ---- */
+/* ---- requests of a controller ---- workers, main thread */
 
-/* Of OK: a copy of the relay. */
+/*
+ * Of OK: a copy of the relay.  PENDING: the same request is to be made again, here or at
+ * any server, until it is something else; with the registry away it stays PENDING.
+ */
 enum relay_status relays_add(struct relays *t, const struct instant *now, uint32_t owner,
 		const struct relay_request *q, struct relay *r);
 /* owner 0 may do it to any relay.  lifetime as above. */
@@ -58,41 +78,78 @@ enum relay_status relays_refresh(struct relays *t, const struct instant *now, ui
 		const uint8_t id[RELAY_ID_SIZE], uint16_t lifetime, struct relay *r);
 enum relay_status relays_remove(struct relays *t, const struct instant *now, uint32_t owner,
 		const uint8_t id[RELAY_ID_SIZE]);
-enum relay_status relays_get(struct relays *t, uint32_t owner, const uint8_t id[RELAY_ID_SIZE],
-		struct relay *r);
-/* The relays of an owner (0: all) in the order of their ids, from the first above `after`; how many. */
-size_t relays_list(struct relays *t, uint32_t owner, const uint8_t after[RELAY_ID_SIZE],
-		struct relay *list, size_t room);
-/* The far side's ICMP or RST: told with the next answer to GET and LIST; not stored in the record. */
+/* Of OK and UNREACHABLE (see relays_note()): a copy of the relay. */
+enum relay_status relays_get(struct relays *t, const struct instant *now, uint32_t owner,
+		const uint8_t id[RELAY_ID_SIZE], struct relay *r);
+struct relay_listed {
+	struct relay relay;
+	enum relay_status status; /* OK, PENDING or UNREACHABLE */
+};
+/* The living relays of an owner (0: all) in the order of their ids, from the first above `after`; how many. */
+size_t relays_list(struct relays *t, const struct instant *now, uint32_t owner,
+		const uint8_t after[RELAY_ID_SIZE], struct relay_listed *list, size_t room);
+/*
+ * The far side's ICMP or RST: told with the next answers to GET and LIST, until a latch or OK
+ * (a packet from there).  Not stored in the record: only this server says it.
+ */
 void relays_note(struct relays *t, const uint8_t id[RELAY_ID_SIZE], enum relay_status s);
 
-/* ---- other servers ---- */
+/* ---- other servers ---- main thread */
 
-/* A record from the mesh or the registry, merged; true: what we have is more than it, to be published. */
-bool relays_learn(struct relays *t, const struct instant *now, const struct relay *r);
-/* The registry has shown this record: first come, first served for its ports. */
-void relays_shown(struct relays *t, const struct instant *now, const struct relay *r);
-/* By its port on the anycast address; borrowed under the lock; NULL: none. */
-const struct relay *relays_at(struct relays *t, bool v4, uint8_t protocol, uint16_t port,
-		unsigned *side, unsigned *offset);
+/* What we have is what it said, or more than it, which is to be published again. */
+enum relay_news { RELAY_NEWS_SAME, RELAY_NEWS_MORE };
+/* A record from the mesh, or one that the registry held when it was read; merged. */
+enum relay_news relays_learn(struct relays *t, const struct instant *now, const struct relay *r);
+/* The registry has shown this record as its latest change: first come, first served for its ports. */
+enum relay_news relays_shown(struct relays *t, const struct instant *now, const struct relay *r);
+/* What this server knows of an id, dead or alive; borrowed under the lock; NULL: nothing. */
+const struct relay *relays_known(struct relays *t, const uint8_t id[RELAY_ID_SIZE]);
+/*
+ * Around a reading of the whole registry: what is known here, and was neither learnt nor shown
+ * since relays_reading(), is given to missing().
+ */
+void relays_reading(struct relays *t);
+void relays_missing(struct relays *t, void (*missing)(void *arg, const struct relay *r), void *arg);
 
-/* ---- packets (relay_input.h) ---- */
+/* ---- packets (relay_input.h) ---- relay thread */
 
 /*
- * A side has been learnt: *leg without generation and server, which are set here.
- * false: it was latched already and may not be again (no token was shown), or cannot be.
+ * By its port on the anycast address; borrowed under the lock; NULL: none.  Settled and alive.
+ * offset: of the port in the span.
+ */
+const struct relay *relays_at(struct relays *t, const struct instant *now, bool v4,
+		uint8_t protocol, uint16_t port, unsigned *side, unsigned *offset);
+/*
+ * A side has been learnt: *leg without generation and server, which are set here.  True also
+ * if it was latched just so already.  False: it was latched otherwise and may not be again (no token
+ * was shown, or it moved within the last second), or it cannot be: denied, not the given
+ * address, of the wrong family.  A GIVEN side latches when it has answered.
  */
 bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[RELAY_ID_SIZE],
-		unsigned side, const struct relay_leg *leg, bool token_shown);
+		unsigned side, unsigned offset, const struct relay_leg *leg, bool token_shown);
+/* May a relay lead there? */
+bool relays_denied(const struct relays *t, const uint8_t ip[16]);
 
-/* ---- from time to time ---- */
+/* ---- from time to time ---- main thread */
 
 /* Expiry, tombstones, requests that wait; boot time of the next call, at the latest. */
 ticks relays_tick(struct relays *t, const struct instant *now);
 
+/* X(key, text): what the table counts. */
+#define RELAYS_COUNTERS(X)                                                                         \
+	X(made, "relays made here")                                                                \
+	X(removed, "relays removed")                                                               \
+	X(expired, "relays that their controllers did not refresh")                                \
+	X(latches, "sides learnt here")                                                            \
+	X(conflicts, "relays lost because their ports were another one's")                         \
+	X(redrawn, "ports drawn again because another server was faster")                          \
+	X(refused, "records of other servers for which there is no room")
 struct relays_counts {
-	size_t relays, ports_free, controllers;
-	uint64_t made, removed, expired, latches, conflicts, redrawn;
+	size_t relays, pending, dead, controllers; /* now */
+	size_t ports_free[2][2]; /* [v4][TCP] */
+#define X(key, text) uint64_t key;
+	RELAYS_COUNTERS(X)
+#undef X
 };
 void relays_count(struct relays *t, struct relays_counts *c);
 

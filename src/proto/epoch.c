@@ -265,3 +265,10 @@ void registry_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE])
 
 	derive(cluster_secret, &info, 1, key, KEY_SIZE);
 }
+
+void relay_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE])
+{
+	const struct part info = label(LABEL_RELAY);
+
+	derive(cluster_secret, &info, 1, key, KEY_SIZE);
+}

@@ -32,7 +32,8 @@
 	X("Kmask", SID_MASK, "mask")                                                               \
 	X("S", UP, "c2s")                                                                          \
 	X("S", DOWN, "s2c")                                                                        \
-	X("cluster secret", REGISTRY, "registry")
+	X("cluster secret", REGISTRY, "registry")                                                  \
+	X("cluster secret", RELAY, "relay")
 
 struct epoch_keys {
 	uint64_t epoch;
@@ -97,6 +98,8 @@ int cookie_check(const struct epoch_keys *k, uint8_t kind, const uint8_t sid[SID
 
 /* The key of the registry's sealed values (cluster/seal.h): from the cluster's secret key. */
 void registry_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE]);
+/* Likewise of relays: signs their tokens, keys the initial sequence numbers that callers are told. */
+void relay_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE]);
 
 /* Retry token: kid | 0 0 0 | time u32 | HMAC(Kretry, address | time)[0..23]. */
 void token_make(const struct epoch_keys *k, const struct endpoint *address, ticks now,

@@ -65,9 +65,10 @@ struct relay_leg {
 struct relay_side {
 	uint8_t kind;         /* enum relay_side_kind */
 	bool v4;              /* family of the side, and of the anycast address that it talks to */
-	struct endpoint given; /* GIVEN; of HOST the address; else zeros */
+	struct endpoint given; /* GIVEN, with a span the first port; of HOST the address; else zeros */
 	uint16_t port;        /* on the anycast address; with a span the first of them */
-	struct relay_leg leg;
+	/* One for each port of the span, learnt apart: a NAT may give RTP and RTCP unrelated ports. */
+	struct relay_leg leg[RELAY_SPAN_MAX];
 };
 
 struct relay {
@@ -76,16 +77,20 @@ struct relay {
 	uint16_t server;     /* that made this version */
 	uint8_t protocol;    /* enum relay_protocol */
 	uint8_t span;        /* 1 or 2 */
+	bool even;           /* with a span of 2: the first port of each side is even (RTP) */
+	bool settled;        /* its ports are its own: the registry has shown it as the first one */
 	bool removed;        /* tombstone: kept for a while so that no older record comes back */
+	bool lost;           /* removed because its ports turned out to be another one's */
 	uint32_t owner;      /* client index of its controller; 0: the operator */
 	uint64_t created;    /* Unix seconds */
-	uint64_t expires;    /* Unix seconds, 0: never; moved on by the controller's refresh alone */
+	/* Unix seconds, 0: never; moved on by the controller's refresh alone.  Removed: to be forgotten then. */
+	uint64_t expires;
 	struct relay_side side[2];
 };
 
-static inline bool relay_latched(const struct relay_side *s)
+static inline bool relay_latched(const struct relay_side *s, unsigned offset)
 {
-	return s->leg.generation != 0;
+	return s->leg[offset].generation != 0;
 }
 
 /* TCP: GIVEN sides listen, the others call. */
@@ -94,32 +99,49 @@ static inline bool relay_listens(const struct relay_side *s)
 	return s->kind == RELAY_GIVEN;
 }
 
-/* Where packets to this side are sent; NULL: not known yet. */
-static inline const struct endpoint *relay_side_at(const struct relay_side *s)
+/* Where packets to this port of the side are sent; NULL: not known yet.  May be put in *room. */
+static inline const struct endpoint *relay_side_at(const struct relay_side *s, unsigned offset,
+		struct endpoint *room)
 {
-	return relay_latched(s) ? &s->leg.at : s->kind == RELAY_GIVEN ? &s->given : NULL;
+	if (relay_latched(s, offset))
+		return &s->leg[offset].at;
+	if (s->kind != RELAY_GIVEN)
+		return NULL;
+	*room = s->given;
+	room->port = (uint16_t)(room->port + offset);
+	return room;
 }
 
 /* ---- record (relay_record.c) ---- */
 
-#define RELAY_RECORD_SIZE 176 /* G1: exact size, static-asserted there */
-size_t relay_write(uint8_t out[RELAY_RECORD_SIZE], const struct relay *r);
-/* False: malformed, and *r is untouched.  What is read is sound: kinds, families, ports, span. */
+#define RELAY_RECORD_SIZE 176 /* of one port a side */
+#define RELAY_RECORD_MAX  256 /* of two */
+/* Bytes written; 0: not sound, see below. */
+size_t relay_write(uint8_t out[RELAY_RECORD_MAX], const struct relay *r);
+/* False: malformed, and *r is untouched.  What is read is sound. */
 bool relay_read(struct relay *r, const uint8_t *in, size_t len);
-bool relay_equal(const struct relay *a, const struct relay *b);
 /*
- * Two records of one id: what each knows best.  The controller's part comes from the
- * higher (version, then lower server), each leg from the higher generation, then the
- * lower server.  Commutative, associative, idempotent: servers that have exchanged
- * records have the same one, in whatever order those came.  False: *a was the result already.
+ * Kinds, families, ports and spans fit each other, legs fit their sides (a GIVEN one is at the
+ * given endpoint, a HOST one at the given address), what is not used is zero.
+ */
+bool relay_sound(const struct relay *r);
+bool relay_equal(const struct relay *a, const struct relay *b);
+/* Of one request: the same owner, protocol, span and sides, as far as they were given. */
+bool relay_same_request(const struct relay *a, const struct relay *b);
+/*
+ * Two sound records of one id: what each knows best.  The controller's part comes from the higher
+ * version (see relay_record.c for ties), each leg from the higher generation, then the lower server.
+ * Commutative, associative, idempotent: servers that have exchanged records have the same one,
+ * in whatever order those came.  False: *a was the result already.
  */
 bool relay_merge(struct relay *a, const struct relay *b);
 
 /* ---- token (relay_token.c) ---- */
 
-/* X(cluster secret, "relay"): signs tokens, keys the initial sequence numbers of deferred callers. */
-void relay_key(const uint8_t cluster_secret[KEY_SIZE], uint8_t key[KEY_SIZE]);
-/* base64url without padding of: id 16 | side 1 | zeros 7 | HMAC(key, "token" | the 24 bytes before)[0..23] */
+/*
+ * key: relay_key(), proto/epoch.h.  base64url without padding of
+ * id 16 | side 1 | zeros 7 | HMAC(key, "token" | the 24 bytes before)[0..23]
+ */
 void relay_token(const uint8_t key[KEY_SIZE], const uint8_t id[RELAY_ID_SIZE], unsigned side,
 		char token[RELAY_TOKEN_SIZE]);
 /* Any server can check any token, with no record; constant time.  side: 0 or 1. */
@@ -152,9 +174,9 @@ bool relay_isn_recover(const uint8_t key[KEY_SIZE], const struct endpoint *calle
 /*
  * Packets from side `from` may be sent on: the other side is known and, in TCP, has been
  * or will be told numbers that fit.  A listener that answered an earlier call of its token
- * caller does not fit: leg.ours tells which call it answered.
+ * caller does not fit: leg.ours tells which call it answered.  offset: of the port in the span.
  */
-bool relay_ready(const struct relay *r, unsigned from);
+bool relay_ready(const struct relay *r, unsigned from, unsigned offset);
 
 /* The initial sequence number that this side is told as the other side's; both are latched. */
 uint32_t relay_told_isn(const struct relay *r, unsigned side);

@@ -26,9 +26,10 @@
 	X(DENIED, 7, "denied", "relays may not lead to this address")                              \
 	X(FAMILY, 8, "family", "the cluster has no anycast address of this family")                \
 	X(MALFORMED, 9, "malformed", "not a request that can be understood")                       \
-	X(EXISTS, 10, "exists", "another request has used this id for something else")             \
+	X(EXISTS, 10, "exists", "this id has been used for another relay, or one that has ended")  \
 	X(OFF, 11, "off", "this cluster makes no relays")                                          \
-	X(UNREACHABLE, 12, "unreachable", "the far side does not answer, or refuses")
+	X(UNREACHABLE, 12, "unreachable", "the far side does not answer, or refuses")              \
+	X(LOST, 13, "lost", "its ports turned out to be another relay's: make it again, with a new id")
 enum relay_status {
 #define X(name, value, key, text) RELAY_STATUS_##name = value,
 	RELAY_STATUSES(X)

@@ -52,26 +52,26 @@ bool relay_isn_recover(const uint8_t key[KEY_SIZE], const struct endpoint *calle
 	return true;
 }
 
-bool relay_ready(const struct relay *r, unsigned from)
+bool relay_ready(const struct relay *r, unsigned from, unsigned offset)
 {
 	const struct relay_side *side = &r->side[from], *other = &r->side[!from];
 	const struct relay_side *caller = relay_listens(side) ? other : side;
 
 	if (r->protocol != RELAY_TCP)
-		return relay_side_at(other) != NULL;
-	if (!relay_latched(caller))
+		return relay_latched(other, offset) || other->kind == RELAY_GIVEN;
+	if (!relay_latched(caller, 0))
 		return false;
 	if (!relay_listens(side) && !relay_listens(other))
-		return relay_latched(side) && relay_latched(other);
-	if (!caller->leg.skip)
+		return relay_latched(side, 0) && relay_latched(other, 0);
+	if (!caller->leg[0].skip)
 		return true; /* the two kernels talk to each other from the first SYN on */
 	side = caller == side ? other : side;
-	return relay_latched(side) && side->leg.ours == caller->leg.isn + caller->leg.skip;
+	return relay_latched(side, 0) && side->leg[0].ours == caller->leg[0].isn + caller->leg[0].skip;
 }
 
 uint32_t relay_told_isn(const struct relay *r, unsigned side)
 {
-	const struct relay_leg *leg = &r->side[side].leg, *other = &r->side[!side].leg;
+	const struct relay_leg *leg = &r->side[side].leg[0], *other = &r->side[!side].leg[0];
 
 	return leg->skip ? leg->ours : other->isn + other->skip;
 }
@@ -84,28 +84,28 @@ static bool offers_scaling(const struct relay_leg *leg)
 /* Scaling was agreed with this side; a deferred caller's offer is taken before its peer is known. */
 static bool scales(const struct relay *r, unsigned side)
 {
-	const struct relay_leg *leg = &r->side[side].leg;
+	const struct relay_leg *leg = &r->side[side].leg[0];
 
-	return offers_scaling(leg) && (leg->skip || offers_scaling(&r->side[!side].leg));
+	return offers_scaling(leg) && (leg->skip || offers_scaling(&r->side[!side].leg[0]));
 }
 
 uint8_t relay_told_wscale(const struct relay *r, unsigned side)
 {
-	const struct relay_leg *leg = &r->side[side].leg;
+	const struct relay_leg *leg = &r->side[side].leg[0];
 
 	if (!scales(r, side))
 		return RELAY_NO_WSCALE;
-	return MIN(leg->skip ? leg->our_wscale : r->side[!side].leg.wscale, WSCALE_MAX);
+	return MIN(leg->skip ? leg->our_wscale : r->side[!side].leg[0].wscale, WSCALE_MAX);
 }
 
 uint8_t relay_own_wscale(const struct relay *r, unsigned side)
 {
-	return scales(r, side) ? MIN(r->side[side].leg.wscale, WSCALE_MAX) : 0;
+	return scales(r, side) ? MIN(r->side[side].leg[0].wscale, WSCALE_MAX) : 0;
 }
 
 void relay_shift(const struct relay *r, unsigned from, struct relay_shift *shift)
 {
-	const struct relay_leg *leg = &r->side[from].leg, *other = &r->side[!from].leg;
+	const struct relay_leg *leg = &r->side[from].leg[0], *other = &r->side[!from].leg[0];
 	uint8_t told = relay_told_wscale(r, !from);
 
 	*shift = (struct relay_shift){0};

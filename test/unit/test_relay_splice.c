@@ -76,10 +76,10 @@ static struct relay spliced(uint8_t skip0, uint8_t skip1, uint8_t wscale0, uint8
 		uint8_t skip = i ? skip1 : skip0;
 
 		r.side[i] = (struct relay_side){.kind = skip ? RELAY_TOKEN : RELAY_LEARNT, .v4 = true,
-			.port = (uint16_t)(5000 + i), .leg = {.generation = 1, .skip = skip,
+			.port = (uint16_t)(5000 + i), .leg[0] = {.generation = 1, .skip = skip,
 				.wscale = i ? wscale1 : wscale0, .our_wscale = RELAY_OUR_WSCALE,
 				.isn = 1000000 * (i + 1), .ours = skip ? 77000000 * (i + 1) : 0}};
-		r.side[i].leg.at = at(i ? "198.51.100.2:22" : "198.51.100.1:11");
+		r.side[i].leg[0].at = at(i ? "198.51.100.2:22" : "198.51.100.1:11");
 	}
 	return r;
 }
@@ -92,7 +92,7 @@ static void positions_in_both_streams_fit(void **state)
 		struct relay r = spliced(kinds & 1 ? 64 : 0, kinds & 2 ? 64 : 0, 7, 9);
 
 		for (unsigned i = 0; i < 2; i++) {
-			const struct relay_leg *leg = &r.side[i].leg;
+			const struct relay_leg *leg = &r.side[i].leg[0];
 			struct relay_shift there, back;
 			uint32_t first = leg->isn + 1 + leg->skip;
 
@@ -149,19 +149,19 @@ static void a_listener_that_answered_an_earlier_call_is_not_ready(void **state)
 	(void)state;
 
 	r.side[1].kind = RELAY_GIVEN;
-	r.side[1].given = r.side[1].leg.at;
-	r.side[1].leg.ours = r.side[0].leg.isn + 64;
-	assert_true(relay_ready(&r, 0) && relay_ready(&r, 1));
-	r.side[0].leg.isn += 1000; /* the caller called again */
-	assert_false(relay_ready(&r, 0) || relay_ready(&r, 1));
-	r.side[1].leg.generation = 0;
-	assert_false(relay_ready(&r, 0) || relay_ready(&r, 1));
+	r.side[1].given = r.side[1].leg[0].at;
+	r.side[1].leg[0].ours = r.side[0].leg[0].isn + 64;
+	assert_true(relay_ready(&r, 0, 0) && relay_ready(&r, 1, 0));
+	r.side[0].leg[0].isn += 1000; /* the caller called again */
+	assert_false(relay_ready(&r, 0, 0) || relay_ready(&r, 1, 0));
+	r.side[1].leg[0].generation = 0;
+	assert_false(relay_ready(&r, 0, 0) || relay_ready(&r, 1, 0));
 	/* A plain caller's SYN goes through: the listener need not have answered. */
 	r.side[0].kind = RELAY_LEARNT;
-	r.side[0].leg.skip = 0;
-	assert_true(relay_ready(&r, 0) && relay_ready(&r, 1));
-	r.side[0].leg.generation = 0;
-	assert_false(relay_ready(&r, 0) || relay_ready(&r, 1));
+	r.side[0].leg[0].skip = 0;
+	assert_true(relay_ready(&r, 0, 0) && relay_ready(&r, 1, 0));
+	r.side[0].leg[0].generation = 0;
+	assert_false(relay_ready(&r, 0, 0) || relay_ready(&r, 1, 0));
 }
 
 static void entries_say_what_the_record_says(void **state)
@@ -172,22 +172,22 @@ static void entries_say_what_the_record_says(void **state)
 	(void)state;
 
 	r.side[1].v4 = false;
-	r.side[1].leg.at = at("[2001:db8::2]:22");
-	relay_entry_make(&r, 0, &e, &k);
+	r.side[1].leg[0].at = at("[2001:db8::2]:22");
+	relay_entry_make(&r, 0, 0, &e, &k);
 	assert_int_equal(k.v4, 1);
 	assert_int_equal(k.protocol, 6);
 	assert_int_equal(k.port, htons(5000));
 	assert_int_equal(e.flags, RELAY_ENTRY_LATCHED | RELAY_ENTRY_READY | RELAY_ENTRY_SPLICED |
 			RELAY_ENTRY_TOKEN);
-	assert_memory_equal(e.from, r.side[0].leg.at.ip, 16);
-	assert_memory_equal(e.to, r.side[1].leg.at.ip, 16);
+	assert_memory_equal(e.from, r.side[0].leg[0].at.ip, 16);
+	assert_memory_equal(e.to, r.side[1].leg[0].at.ip, 16);
 	assert_int_equal(e.from_port, htons(11));
 	assert_int_equal(e.to_port, htons(22));
 	assert_int_equal(e.out_port, htons(5001));
 	assert_int_equal(e.seq_add, 0);
 	assert_int_equal(e.ack_add, (uint32_t)(2000000 - 77000000));
 	assert_int_equal(e.window_shift, 0);
-	relay_entry_make(&r, 1, &e, &k);
+	relay_entry_make(&r, 1, 0, &e, &k);
 	assert_int_equal(k.v4, 0);
 	assert_int_equal(e.flags, RELAY_ENTRY_LATCHED | RELAY_ENTRY_READY | RELAY_ENTRY_SPLICED |
 			RELAY_ENTRY_TO_V4);
@@ -203,17 +203,17 @@ static void entries_of_udp(void **state)
 	struct relay_key k;
 	(void)state;
 
-	relay_entry_make(&r, 0, &e, &k); /* known, but nobody is there to send to */
+	relay_entry_make(&r, 0, 0, &e, &k); /* known, but nobody is there to send to */
 	assert_int_equal(e.flags, RELAY_ENTRY_TO_V4);
 	assert_memory_equal(e.from, r.side[0].given.ip, 16);
-	relay_entry_make(&r, 1, &e, &k); /* may send on as soon as it is latched, but not at line rate */
+	relay_entry_make(&r, 1, 0, &e, &k); /* may send on as soon as it is latched, but not at line rate */
 	assert_int_equal(e.flags, RELAY_ENTRY_READY | RELAY_ENTRY_LIMITED | RELAY_ENTRY_TO_V4);
 	assert_int_equal(e.from_port, 0);
-	r.side[0].leg = (struct relay_leg){.generation = 1, .at = r.side[0].given};
-	r.side[1].leg = (struct relay_leg){.generation = 1, .at = at("198.51.100.2:999")};
-	relay_entry_make(&r, 1, &e, &k);
+	r.side[0].leg[0] = (struct relay_leg){.generation = 1, .at = r.side[0].given};
+	r.side[1].leg[0] = (struct relay_leg){.generation = 1, .at = at("198.51.100.2:999")};
+	relay_entry_make(&r, 1, 0, &e, &k);
 	assert_int_equal(e.flags, RELAY_ENTRY_LATCHED | RELAY_ENTRY_READY | RELAY_ENTRY_TO_V4);
-	relay_entry_make(&r, 0, &e, &k);
+	relay_entry_make(&r, 0, 0, &e, &k);
 	assert_int_equal(e.flags, RELAY_ENTRY_LATCHED | RELAY_ENTRY_READY | RELAY_ENTRY_TO_V4);
 	assert_int_equal(e.seq_add | e.ack_add, 0);
 }
