@@ -44,8 +44,8 @@ void relay_input_free(struct relay_input *in);
 void relay_input(struct relay_input *in, const struct instant *now, const struct relay_event *e);
 /*
  * A record has come or changed, here or elsewhere (as relays_options.changed: was NULL:
- * new, r NULL: gone).  Packets that waited for it are tried again, callers are answered.
- * May be called from within relay_input(), by way of relays_latch().
+ * new, r NULL: gone), to be called from there.  Callers are answered; packets that waited
+ * for it are tried by relay_input_tick(), which is due at once.
  */
 void relay_input_changed(struct relay_input *in, const struct instant *now,
 		const struct relay *was, const struct relay *r);
@@ -57,6 +57,7 @@ ticks relay_input_tick(struct relay_input *in, const struct instant *now);
 	X(UNKNOWN, "relay_unknown", "no server knows a relay with this port")                      \
 	X(ADDRESS, "relay_address", "not from the address that was given for the side")            \
 	X(TOKEN, "relay_token", "a token that is wrong, or of another relay or side")              \
+	X(LIMITED, "relay_unanswered", "more to a side that has not answered than it is sent")     \
 	X(WAITING, "relay_waiting", "the other side of the relay is not known yet")                \
 	X(SEQUENCE, "relay_sequence", "a TCP segment that its sender cannot have sent")            \
 	X(ICMP, "relay_icmp", "an ICMP error that quotes nothing we have sent, or one too many")   \
