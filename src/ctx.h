@@ -13,6 +13,7 @@
 
 #include "cluster/mesh_io.h"
 #include "cluster/lent.h"
+#include "cluster/notices.h"
 #include "cluster/registry.h"
 #include "conf.h"
 #include "metrics/http.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct server server;
 	struct uplink uplink;
 	struct registry registry;
+	struct notices *notices; /* a cluster's: records that cannot wait for the registry */
 	struct lent *lent; /* a cluster's: clients known from tickets */
 	char client_cache[CONF_PATH_MAX + 64], servers_cache[CONF_PATH_MAX + 64]; /* files of the registry */
 	struct server_list servers; /* from the file, and, with NATS, from the registry */

@@ -183,6 +183,7 @@ static void finish(struct daemon *d)
 	if (d->path.uplink)
 		uplink_free(&d->uplink);
 	lent_free(d->lent);
+	notices_free(d->notices);
 	conf_wipe(&d->conf);
 }
 

@@ -41,6 +41,16 @@ static void receive(struct daemon *d, const struct instant *now)
 	mesh_io_receive(&d->mesh);
 }
 
+/* False: malformed. */
+static bool take_message(void *arg, uint16_t from, const uint8_t *message, size_t len)
+{
+	struct daemon *d = arg;
+	struct instant now;
+
+	clock_read(&now);
+	return d->notices && notices_take(d->notices, &now, from, message, len);
+}
+
 int mesh_role_start(struct daemon *d, char error[SENTENCE])
 {
 	struct peers_options o = {
@@ -49,6 +59,8 @@ int mesh_role_start(struct daemon *d, char error[SENTENCE])
 		.server = &d->server,
 		.out = &d->mesh.out,
 		.waits = d->conf.registry_nats,
+		.receive = take_message,
+		.receive_arg = d,
 	};
 	int failed;
 
@@ -254,10 +266,16 @@ static json_t *peer_json(const struct peer *r)
 	return o;
 }
 
-static json_t *counters_json(const struct mesh_io *m)
+static json_t *counters_json(const struct daemon *d)
 {
-	json_t *o = json_pack("{s:I, s:I, s:I}", "packets_in", (json_int_t)m->packets_in,
-			"packets_out", (json_int_t)m->packets_out, "unsent", (json_int_t)m->unsent);
+	const struct mesh_io *m = &d->mesh;
+	uint64_t sent = 0, taken = 0;
+
+	if (d->notices)
+		notices_counts(d->notices, &sent, &taken);
+	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I}", "packets_in", (json_int_t)m->packets_in,
+			"packets_out", (json_int_t)m->packets_out, "unsent", (json_int_t)m->unsent,
+			"records_sent", (json_int_t)sent, "records_taken", (json_int_t)taken);
 
 	for (int i = 0; i < PEERS_EVENT_COUNT; i++)
 		json_object_set_new(o, peers_event_key((enum peers_event)i),
@@ -302,7 +320,7 @@ char *servers_json(struct daemon *d)
 		json_array_append_new(list, own_json(d));
 	return dump(json_pack("{s:o, s:f, s:i, s:b, s:o, s:o}", "servers", list, "clock_off_ms",
 			(double)p->clock_off * 1000 / TICKS_PER_SEC, "clocks", (int)p->clocks,
-			"withdraw", (int)peers_withdraw(p), "mesh", counters_json(&d->mesh),
+			"withdraw", (int)peers_withdraw(p), "mesh", counters_json(d),
 			"mesh_drops", drops_json(p)));
 }
 

@@ -87,6 +87,25 @@ static void choose_registry(struct daemon *d)
 	d->registry.o.servers_changed_arg = d;
 }
 
+/* Two who tell others: the registry all of them, the mesh at once those who need it. */
+static void record_was_written(void *arg, const struct client *client,
+		const struct session_record *old, const struct session_record *now)
+{
+	struct daemon *d = arg;
+
+	if (d->registry.ops->put_session)
+		d->registry.ops->put_session(&d->registry, client, old, now);
+	if (d->notices)
+		notices_written(d->notices, client, old, now);
+}
+
+static bool send_notice(void *arg, uint16_t to, const uint8_t *message, size_t len)
+{
+	struct daemon *d = arg;
+
+	return peers_send(&d->mesh.peers, to, message, len);
+}
+
 static int start_core(struct daemon *d, char error[SENTENCE])
 {
 	struct lineage_seed start = {.generation = 1, .epoch = time_epoch(d->started.cluster)};
@@ -102,8 +121,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.limits = key_limits,
 		.record_changed = members_record_changed,
 		.record_changed_arg = &d->members,
-		.record_written = d->registry.ops->put_session,
-		.record_written_arg = &d->registry,
+		.record_written = record_was_written,
+		.record_written_arg = d,
 	};
 	int failed;
 
@@ -111,6 +130,12 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		d->lent = lent_new(&d->server, d->conf.cluster_secret);
 		o.client_lent = d->lent ? lent_offer : NULL;
 		o.client_lent_arg = d->lent;
+	}
+	if (d->conf.mesh.port) {
+		d->notices = notices_new(&(struct notices_options){d->conf.number, &d->server,
+				send_notice, d});
+		o.sending = d->notices ? notices_sending : NULL;
+		o.sending_arg = d->notices;
 	}
 	random_bytes(o.boot_random, sizeof o.boot_random);
 	random_bytes(start.k, sizeof start.k);
@@ -305,6 +330,11 @@ static void serve_lent(struct daemon *d, const struct instant *now)
 	lent_serve(d->lent, now);
 }
 
+static void serve_notices(struct daemon *d, const struct instant *now)
+{
+	notices_serve(d->notices, now);
+}
+
 int server_role_run(struct daemon *d, char error[SENTENCE])
 {
 	struct registry *r = &d->registry;
@@ -314,6 +344,8 @@ int server_role_run(struct daemon *d, char error[SENTENCE])
 		control_watch(d, r->event, serve_registry);
 	if (!failed && d->lent)
 		control_watch(d, lent_event(d->lent), serve_lent);
+	if (!failed && d->notices)
+		control_watch(d, notices_event(d->notices), serve_notices);
 	return failed;
 }
 
@@ -326,6 +358,8 @@ void server_role_tick(struct daemon *d, const struct instant *now)
 	mesh_role_tick(d);
 	if (now->boot >= next_tick) {
 		server_tick(&d->server, now);
+		if (d->notices)
+			notices_serve(d->notices, now);
 		if (d->lent)
 			lent_serve(d->lent, now);
 		next_tick = now->boot + TICKS_S(1);

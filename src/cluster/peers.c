@@ -336,8 +336,8 @@ static enum mesh_result take_message(struct peers *p, const struct instant *now,
 	default:
 		if (!len || message[0] < MESH_FIRST_FREE || !p->o.receive)
 			return MESH_MALFORMED;
-		p->o.receive(p->o.receive_arg, r->entry.number, message, len);
-		return MESH_ACCEPTED;
+		return p->o.receive(p->o.receive_arg, r->entry.number, message, len) ?
+				MESH_ACCEPTED : MESH_MALFORMED;
 	}
 }
 

@@ -73,8 +73,8 @@ struct peers_options {
 	struct output *out;
 	uint8_t version[3];     /* of the program */
 	bool waits;             /* it may be listed later: until then it begins no lineage */
-	/* a message that is not of this layer (MESH_FIRST_FREE …), or NULL */
-	void (*receive)(void *arg, uint16_t from, const uint8_t *message, size_t len);
+	/* a message that is not of this layer (MESH_FIRST_FREE …), or NULL; false: malformed */
+	bool (*receive)(void *arg, uint16_t from, const uint8_t *message, size_t len);
 	void *receive_arg;
 };
 

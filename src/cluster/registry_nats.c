@@ -199,11 +199,12 @@ static int nats_reload(struct registry *r, const char *clients_file, char *error
 /* ---- in a worker ---- */
 
 static void nats_put_session(void *arg, const struct client *client,
-		const struct session_record *record)
+		const struct session_record *old, const struct session_record *record)
 {
 	struct registry *r = arg;
 	struct instant now;
 
+	(void)old;
 	clock_read(&now);
 	if (writer_put_session(r->nats, &now, client->index, record, now.boot) != 0)
 		log_limited(LOG_ERROR, 1, "registry: not enough memory to write a session");

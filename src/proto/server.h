@@ -72,6 +72,9 @@ struct active {
 	_Atomic int16_t off;      /* calibrated delay in 1/16 s */
 	_Atomic bool calibrated;
 	_Atomic bool has_tx;
+	uint64_t told_next;       /* server_sending: the next number at the last look, */
+	ticks told_at;            /* and whom it was told when (boot time); under the lock */
+	uint16_t told_to;
 	ticks probe_window;       /* PROBE budget; under the lock */
 	uint8_t probes;
 	uint8_t s[KEY_SIZE];
@@ -106,8 +109,15 @@ const char *server_event_key(enum server_event e);
 typedef void record_changed(void *arg, struct client *client, const struct session_record *old,
 		const struct session_record *now);
 
-/* Called, under the lock, when a HELLO taken here has changed a record: others are to be told. */
-typedef void record_written(void *arg, const struct client *client, const struct session_record *now);
+/* Called, under the lock, when a HELLO taken here has changed a record: others are to be told.  old may be NULL. */
+typedef void record_written(void *arg, const struct client *client, const struct session_record *old,
+		const struct session_record *now);
+
+/*
+ * Called, under the lock, in server_tick(): this server is sending to a client
+ * whose record is another server's; at most each 10 s for each writer.
+ */
+typedef void server_sending(void *arg, const struct client *client, uint16_t writer);
 
 /* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
 typedef void client_lent(void *arg, const struct record *r);
@@ -137,6 +147,8 @@ struct server_options {
 	void *record_changed_arg;
 	record_written *record_written; /* NULL: there is nobody to tell */
 	void *record_written_arg;
+	server_sending *sending; /* NULL: nobody wants to know */
+	void *sending_arg;
 	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
 	void *client_lent_arg;
 };
@@ -174,6 +186,8 @@ struct server {
 	void *record_changed_arg;
 	record_written *record_written;
 	void *record_written_arg;
+	server_sending *sending;
+	void *sending_arg;
 	_Atomic bool cut_off; /* the directory is too old to be believed: nobody is served */
 	pthread_mutex_t lock;
 	struct retired *retired; /* under the lock: to be freed after a grace period */

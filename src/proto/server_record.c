@@ -166,8 +166,8 @@ enum drop server_hello_apply(struct server *s, const struct instant *now, struct
 	if (old && !endpoint_equal(&old->endpoint, &new->endpoint))
 		server_event(s, SERVER_MOVES);
 	record_replace(s, c, old, new);
-	if (s->record_written)
-		s->record_written(s->record_written_arg, c, new);
+	if (s->record_written) /* the old one is freed after a grace period, not yet */
+		s->record_written(s->record_written_arg, c, old, new);
 	return DROP_NONE;
 }
 

@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #include "base/log.h"
+#include "cluster/notices.h"
 #include "cluster/peers.h"
 
 enum step { STEP_TIME, STEP_PACKET, STEP_HANDSHAKE, STEP_MESSAGE, STEP_AGAIN, STEP_ROTATE, STEPS };
@@ -18,6 +19,7 @@ struct scene {
 	struct instant now;
 	struct server core;
 	struct peers peers;
+	struct notices *notices;
 	struct key_pair key;
 	struct endpoint from;
 	struct mesh_link link; /* of the other server */
@@ -47,6 +49,18 @@ static void keep(struct output *out, const struct endpoint *to, const uint8_t *p
 	MUST(len <= MESH_PACKET_MAX);
 	memcpy(scene->answer, packet, len);
 	scene->answer_len = len;
+}
+
+static bool send_notice(void *arg, uint16_t to, const uint8_t *message, size_t len)
+{
+	return peers_send(arg, to, message, len);
+}
+
+static bool take_notice(void *arg, uint16_t from, const uint8_t *message, size_t len)
+{
+	struct scene *scene = arg;
+
+	return notices_take(scene->notices, &scene->now, from, message, len);
 }
 
 static void ignore(void *arg, struct client *client, const struct session_record *old,
@@ -79,8 +93,12 @@ static void scene_begin(void)
 	memcpy(entry[1].public, s->key.public, KEY_SIZE);
 	MUST(endpoint_parse("192.0.2.2:4445", 0, &s->from) == 0);
 	entry[0].mesh = entry[1].mesh = s->from;
+	s->notices = notices_new(&(struct notices_options){.number = 1, .server = &s->core,
+			.send = send_notice, .send_arg = &s->peers});
+	MUST(s->notices);
 	peers_init(&s->peers, &(struct peers_options){.number = 1, .secret = own.secret,
-			.server = &s->core, .out = &s->out}, &s->now);
+			.server = &s->core, .out = &s->out, .receive = take_notice, .receive_arg = s},
+			&s->now);
 	for (unsigned i = 0; i < 2; i++)
 		MUST(server_list_add(list, &entry[i]) == 1);
 	MUST(peers_set(&s->peers, list, error) == 0);
@@ -98,6 +116,7 @@ static void scene_end(void)
 	MUST(sum == s->received);
 	MUST(server_lineage_names(&s->core, names) <= KEYRING_LINEAGES);
 	peers_free(&s->peers);
+	notices_free(s->notices);
 	server_free(&s->core);
 	free(s);
 }

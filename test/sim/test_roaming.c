@@ -461,6 +461,64 @@ static void renewal_with_a_late_registry_loses_nothing(void **state)
 	world_free(w);
 }
 
+/* Server 2 sends to the client each 5 ms. */
+static void from_the_second(struct world *w, ticks duration)
+{
+	for (ticks end = w->net.now + duration; w->net.now < end; world_run(w, TICKS_MS(5)))
+		check_equal(&w->net, server_send(&w->server[1], w->client[0], 100), DROP_NONE);
+}
+
+static unsigned port_at(const struct sim_server *s)
+{
+	return client_at(s, 0)->session->endpoint.port;
+}
+
+/*
+ * The registry takes 5 s.  A server that is sending hears over the mesh at once
+ * where the client has gone and that it has a new session: from the server that
+ * took the HELLO, or through the one that took the HELLO before.
+ */
+static void a_sending_server_does_not_wait_for_the_registry(void **state)
+{
+	(void)state;
+	for (unsigned mover = 0; mover < 3; mover += 2) { /* server 1, which wrote; server 3 */
+		struct world *w = WORLD(.servers = 4, .keepalive = 20, .replicate = true,
+				.record_lag = TICKS_S(5), .mesh_delay = TICKS_MS(30));
+		struct sim_client *c = w->client[0];
+		uint64_t messages = 0;
+		uint32_t lost;
+
+		world_connect(w);
+		world_run(w, TICKS_S(10));
+		from_the_second(w, TICKS_S(2)); /* it has said so */
+		check_equal(&w->net, w->server[1].mesh_messages, 1);
+		w->chosen = mover;
+		client_rebind(c);
+		check(&w->net, client_send(c, 100));
+		while (port_at(&w->server[mover]) != c->address.port)
+			from_the_second(w, TICKS_MS(5));
+		from_the_second(w, TICKS_MS(mover ? 65 : 35));
+		check_equal(&w->net, port_at(&w->server[1]), c->address.port);
+		world_run(w, w->o.delay + TICKS_MS(5));
+		lost = c->sent_down.sent - c->sent_down.received;
+		check_range(&w->net, lost, 5, 100);
+		from_the_second(w, TICKS_S(10)); /* a new server has been heard: its MTU is told */
+		c->u.handshake.wanted = true;
+		from_the_second(w, TICKS_S(30));
+		world_run(w, TICKS_S(1));
+		check_equal(&w->net, c->sent_down.sent - c->sent_down.received, lost);
+		check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 2);
+
+		/* who does not send is told nothing, and says little */
+		check_equal(&w->net, w->server[3].mesh_messages, 0);
+		for (unsigned i = 0; i < 4; i++)
+			messages += w->server[i].mesh_messages;
+		check_range(&w->net, messages, 5, 24);
+		check(&w->net, port_at(&w->server[3]) == c->address.port);
+		world_free(w);
+	}
+}
+
 /* No session has an owner: per-packet spray over eight servers is written down once. */
 static void spray_writes_one_record(void **state)
 {
@@ -560,6 +618,7 @@ int main(void)
 		cmocka_unit_test(an_acknowledgement_of_the_past_ends_nothing),
 		cmocka_unit_test(twins_of_one_key_move_ever_less_often),
 		cmocka_unit_test(renewal_with_a_late_registry_loses_nothing),
+		cmocka_unit_test(a_sending_server_does_not_wait_for_the_registry),
 		cmocka_unit_test(spray_writes_one_record),
 		cmocka_unit_test(a_removed_client_is_refused_at_once),
 		cmocka_unit_test(a_reload_loses_no_packet),

@@ -374,13 +374,51 @@ static void record_changed_hook(void *arg, struct client *client, const struct s
 	(void)arg, (void)client, (void)old, (void)now;
 }
 
-static void record_written_hook(void *arg, const struct client *client,
-		const struct session_record *now)
+/* ---- the mesh, likewise ---- */
+
+struct letter {
+	struct world *w;
+	uint16_t from, to;
+	size_t len;
+	uint8_t message[MESH_MESSAGE_MAX];
+};
+
+static void take_letter(void *arg)
+{
+	struct letter *l = arg;
+	struct sim_server *to = &l->w->server[l->to - 1];
+	struct instant now = server_now(to);
+
+	if (to->core)
+		assert_true(notices_take(to->notices, &now, l->from, l->message, l->len));
+	free(l);
+}
+
+static bool send_letter(void *arg, uint16_t to, const uint8_t *message, size_t len)
 {
 	struct sim_server *s = arg;
+	struct letter *l = malloc(sizeof *l);
+
+	assert_non_null(l);
+	*l = (struct letter){.w = s->w, .from = (uint16_t)(s->id + 1), .to = to, .len = len};
+	memcpy(l->message, message, len);
+	s->mesh_messages++;
+	net_at(&s->w->net, s->w->net.now + s->w->o.mesh_delay, take_letter, l);
+	return true;
+}
+
+static void record_written_hook(void *arg, const struct client *client,
+		const struct session_record *old, const struct session_record *now)
+{
+	struct sim_server *s = arg;
+	struct instant time = server_now(s);
 	struct copying *k;
 
 	s->records_written++;
+	if (s->notices) {
+		notices_written(s->notices, client, old, now);
+		notices_serve(s->notices, &time);
+	}
 	if (!s->w->o.replicate)
 		return;
 	k = malloc(sizeof *k);
@@ -453,10 +491,17 @@ void server_start(struct sim_server *s, const uint8_t boot_random[3])
 		.record_written_arg = s,
 	};
 
+	s->core = malloc(sizeof *s->core);
+	if (w->o.mesh_delay) {
+		s->notices = notices_new(&(struct notices_options){.number = o.number,
+				.server = s->core,
+				.send = send_letter, .send_arg = s});
+		o.sending = notices_sending;
+		o.sending_arg = s->notices;
+	}
 	memcpy(o.boot_random, boot_random, 3);
 	memcpy(o.cluster_secrets[0], w->cluster_secret, KEY_SIZE);
 	s->boots++;
-	s->core = malloc(sizeof *s->core);
 	assert_non_null(s->core);
 	assert_int_equal(server_init(s->core, &o, &now), 0);
 	wipe(&seed, sizeof seed);
@@ -468,7 +513,9 @@ void server_stop(struct sim_server *s)
 {
 	server_free(s->core);
 	free(s->core);
+	notices_free(s->notices);
 	s->core = NULL;
+	s->notices = NULL;
 }
 
 void server_restart(struct sim_server *s)
@@ -486,8 +533,11 @@ static void server_tick_event(void *arg)
 	struct sim_server *s = arg;
 	struct instant now = server_now(s);
 
-	if (s->core && !s->paused)
+	if (s->core && !s->paused) {
 		server_tick(s->core, &now);
+		if (s->notices)
+			notices_serve(s->notices, &now);
+	}
 	net_at(&s->w->net, s->w->net.now + TICKS_S(1), server_tick_event, s);
 }
 

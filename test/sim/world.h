@@ -12,7 +12,9 @@
 #ifndef TEST_SIM_WORLD_H
 #define TEST_SIM_WORLD_H
 
+#include "cluster/notices.h"
 #include "proto/active.h"
+#include "proto/mesh.h"
 #include "proto/server.h"
 #include "proto/uplink.h"
 #include "test/sim/net.h"
@@ -41,6 +43,8 @@ struct sim_server {
 	unsigned mtu_up, mtu_down; /* of its part of every path; 0: no limit */
 	unsigned boots;
 	uint64_t drop[DROP_COUNT], delivered, records_written;
+	struct notices *notices; /* NULL: there is no mesh */
+	uint64_t mesh_messages;  /* sent */
 };
 
 struct sim_client {
@@ -69,6 +73,7 @@ struct world_options {
 	ticks delay;        /* one way */
 	bool replicate;
 	ticks record_lag;
+	ticks mesh_delay; /* of notices between servers; 0: there is no mesh */
 };
 
 /* One datagram that was sent. */

@@ -30,10 +30,12 @@ static void on_changed(void *arg, struct client *client, const struct session_re
 	last = fresh;
 }
 
-static void on_written(void *arg, const struct client *client, const struct session_record *fresh)
+static void on_written(void *arg, const struct client *client, const struct session_record *old,
+		const struct session_record *fresh)
 {
 	(void)arg;
 	(void)client;
+	(void)old;
 	(void)fresh;
 	written++;
 }

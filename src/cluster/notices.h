@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Session records that somebody needs before the registry brings them: a server
+ * that is sending to a client hears over the mesh at once where the client has
+ * gone, or that it has a new session (PROTOCOL.md, "Mesh").
+ *
+ *	B, which sends to the client    ─ SENDING, each 10 s ─►  W, which wrote its record
+ *	X, which takes a HELLO of it    ─ RECORD ────────────►  W  ─ RECORD ─►  B
+ *	W, if it takes the HELLO itself ─ RECORD ────────────────────────────►  B
+ *
+ * Nothing of it is repeated or acknowledged: what is lost comes by the registry.
+ * It costs nothing for a packet, and nothing for a client to whom only one server
+ * sends.
+ */
+#ifndef CLUSTER_NOTICES_H
+#define CLUSTER_NOTICES_H
+
+#include "proto/mesh_message.h"
+#include "proto/server.h"
+
+#define NOTICE_SENDING MESH_FIRST_FREE
+#define NOTICE_RECORD  (MESH_FIRST_FREE + 1)
+#define NOTICE_KEPT    TICKS_S(12) /* who was sending is told for so long */
+
+struct notices_options {
+	uint16_t number;
+	struct server *server;
+	/* To another server; false: it cannot be reached now. */
+	bool (*send)(void *arg, uint16_t to, const uint8_t *message, size_t len);
+	void *send_arg;
+};
+
+struct notices;
+
+/* NULL: out of memory or descriptors. */
+struct notices *notices_new(const struct notices_options *o);
+void notices_free(struct notices *n);
+/* To be polled by the main thread. */
+int notices_event(const struct notices *n);
+/* A record_written function (server.h): any thread, under the server's lock. */
+void notices_written(void *arg, const struct client *client, const struct session_record *old,
+		const struct session_record *now);
+
+/* The rest in the main thread. */
+
+/* A server_sending function (server.h). */
+void notices_sending(void *arg, const struct client *client, uint16_t writer);
+/* What has been left by the two above; when the descriptor is readable, and after each server_tick(). */
+void notices_serve(struct notices *n, const struct instant *now);
+/* A message of the mesh.  False: malformed. */
+bool notices_take(struct notices *n, const struct instant *now, uint16_t from,
+		const uint8_t *message, size_t len);
+/* Records sent and taken so far. */
+void notices_counts(const struct notices *n, uint64_t *sent, uint64_t *taken);
+
+#endif
