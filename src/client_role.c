@@ -106,6 +106,7 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.keepalive = d->conf.keepalive,
 		.unlinkable = d->conf.unlinkable,
 		.aead = d->conf.aead,
+		.has_operator = d->conf.has_operator,
 		.limits = key_limits,
 	};
 	int failed;
@@ -116,10 +117,13 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	memcpy(o.psk, d->conf.psk, KEY_SIZE);
 	memcpy(o.cluster_keys, d->conf.cluster_keys, sizeof o.cluster_keys);
 	memcpy(o.servers, d->conf.servers, sizeof o.servers);
+	memcpy(o.operator_sign, d->conf.operator.sign, KEY_SIZE);
 	failed = uplink_init(&d->uplink, &o, &d->started);
 	wipe(&o, sizeof o);
 	if (failed)
 		snprintf(error, SENTENCE, "not enough memory");
+	else if (d->conf.has_operator)
+		client_keys_read(d);
 	d->path.uplink = &d->uplink;
 	return failed;
 }

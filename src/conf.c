@@ -416,11 +416,14 @@ static int finish_relay(struct reader_state *s)
 static int finish_server(struct reader_state *s)
 {
 	struct conf *c = s->conf;
+	char why[CONF_WHY];
 
 	if (c->keepalive_min > c->keepalive_max)
 		return refuse(s, MAX(seen(s, "Server", "KeepaliveMin"), seen(s, "Server", "KeepaliveMax")),
 				"KeepaliveMin: %u is more than KeepaliveMax (%u)", c->keepalive_min,
 				c->keepalive_max);
+	if (conf_check_cluster(c, why))
+		return refuse(s, seen(s, "Server", "ClusterKeyFile"), "ClusterKeyFile: %s", why);
 	if (!strcmp(c->device, c->ethernet_device))
 		return refuse(s, seen(s, "Tunnel", "EthernetDevice"),
 				"EthernetDevice: %s is already the name of Device", c->device);
@@ -595,7 +598,7 @@ void conf_registry(const struct conf *conf, struct registry_options *o)
 {
 	*o = (struct registry_options){
 		.op = &conf->operator,
-		.cluster_secret = conf->cluster_secret,
+		.cluster = &conf->cluster,
 		.clients_file = conf->clients_file,
 		.server_number = conf->number,
 		.url_count = conf->registry_url_count,

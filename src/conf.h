@@ -38,8 +38,10 @@ struct conf {
 
 	/* [Server] */
 	uint16_t number;
-	uint8_t cluster_secret[KEY_SIZE]; /* from ClusterKeyFile */
-	struct operator_public operator;
+	char cluster_key_file[CONF_PATH_MAX];
+	struct cluster_secrets cluster; /* from that file */
+	struct operator_public operator; /* of a client: if has_operator */
+	bool has_operator;
 	bool listen_v4, listen_v6;
 	struct endpoint listen[2]; /* [0] IPv4, [1] IPv6; each with port */
 	uint16_t port;
@@ -125,6 +127,9 @@ struct conf {
  */
 int conf_load(struct conf *conf, const char *path, char error[CONF_ERROR]);
 void conf_wipe(struct conf *conf);
+/* Writes the file that ClusterKeyFile names anew, in place of the one there.  0, or -errno and a sentence. */
+int conf_write_cluster_keys(const struct conf *conf, const struct cluster_secrets *keys,
+		char error[CONF_ERROR]);
 /* What the registry needs of it, borrowed; without the file of its cache. */
 void conf_registry(const struct conf *conf, struct registry_options *o);
 

@@ -51,8 +51,12 @@ extern const size_t conf_key_count;
 
 conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
 		conf_operator, conf_listen, conf_server, conf_mesh, conf_metrics, conf_prefix, conf_url,
-		conf_ports, conf_uplink;
+		conf_ports, conf_uplink, conf_cluster_file;
 
+/* The text of a file that must be private, without the end of its last line.  Likewise; the caller wipes text. */
+int conf_private_file(const char *path, char *text, size_t room, char why[CONF_WHY]);
+/* After all keys are read: what the cluster's key file says must fit it, and OperatorKey.  Likewise. */
+int conf_check_cluster(const struct conf *conf, char why[CONF_WHY]);
 /* A key from a file of its own, which must be private.  0, or -EINVAL and a sentence. */
 int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY]);
 
@@ -75,9 +79,10 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Server", "Number", S, CONF_REQUIRED, conf_number, number,                               \
 	  NUMBER("a server number", 1, 65535), NULL,                                               \
 	  "This server's number; no two servers of a cluster have the same.")                      \
-	X("Server", "ClusterKeyFile", S, CONF_REQUIRED, conf_key_file, cluster_secret,             \
+	X("Server", "ClusterKeyFile", S, CONF_REQUIRED | CONF_RELOAD, conf_cluster_file, cluster,  \
 	  KEY_FILE, NULL,                                                                          \
-	  "File with the cluster's secret key, made by anyrelay genkey; mode 0600.")               \
+	  "File with the cluster's secret key, made by anyrelay genkey; mode 0600. While the key " \
+	  "is changed it holds the next one too: anyrelay cluster-key writes it.")                 \
 	X("Server", "OperatorKey", S, CONF_REQUIRED, conf_operator, operator,                      \
 	  TEXT("an operator's public key (base64 of 64 bytes)"), NULL,                             \
 	  "Public key of the operator, who signs the clients: anyrelay pubkey --operator.")        \
@@ -121,6 +126,10 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  "File with the pre-shared key, in place of PresharedKey; mode 0600.")                    \
 	X("Client", "ClusterKeys", C, CONF_LIST | CONF_REQUIRED, conf_key_text, cluster_keys,      \
 	  A_KEY, NULL, "Public keys of the cluster, the newest first; at most 4.")                 \
+	X("Client", "OperatorKey", C, 0, conf_operator, operator,                                  \
+	  TEXT("an operator's public key (base64 of 64 bytes)"), NULL,                             \
+	  "Public key of the operator, whose word on new keys of the cluster is taken; without "   \
+	  "it, only those of ClusterKeys are.")                                                    \
 	X("Client", "Server", C, CONF_LIST | CONF_REQUIRED, conf_server, servers,                  \
 	  TEXT("an address with a port, as 192.0.2.1:4444 or [2001:db8::1]:4444"), NULL,           \
 	  "The cluster's anycast address; at most two, tried in this order. Without a port: 4444.")\

@@ -208,12 +208,12 @@ int conf_operator(const struct conf_key *key, struct conf *conf, const char *tex
 	if (base64_decode(value, sizeof value, text, strlen(text)) != sizeof value)
 		return -EINVAL;
 	memcpy(member(key, conf), value, sizeof value);
+	conf->has_operator = true;
 	return 0;
 }
 
-int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY])
+int conf_private_file(const char *path, char *text, size_t room, char why[CONF_WHY])
 {
-	char text[BASE64_SIZE(KEY_SIZE) + 2];
 	struct stat st;
 	int rc = 0;
 
@@ -226,11 +226,22 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	else if (st.st_mode & 077)
 		rc = refuse(why, "%s holds a secret, but others may use it (mode %04o); make it 0600",
 				path, (unsigned)st.st_mode & 07777);
-	ssize_t n = rc ? 0 : read(fd, text, sizeof text);
+	ssize_t n = rc ? 0 : read(fd, text, room - 1);
+	if (n < 0)
+		rc = refuse(why, "cannot read %s: %s", path, strerror(errno));
 	close(fd);
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
-	if (!rc && (n <= 0 || base64_decode(secret, KEY_SIZE, text, (size_t)n) != KEY_SIZE))
+	text[rc ? 0 : n] = 0;
+	return rc;
+}
+
+int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_WHY])
+{
+	char text[BASE64_SIZE(KEY_SIZE) + 2];
+	int rc = conf_private_file(path, text, sizeof text, why);
+
+	if (!rc && base64_decode(secret, KEY_SIZE, text, strlen(text)) != KEY_SIZE)
 		rc = refuse(why, "%s does not hold a key (base64 of 32 bytes, one line)", path);
 	wipe(text, sizeof text);
 	return rc;

@@ -236,7 +236,7 @@ static int take_over(struct daemon *d, const struct conf *fresh, char sentence[S
 	int failed = mesh_role_read(d, fresh->servers_file, &servers, sentence);
 
 	if (!failed && d->conf.role == CONF_SERVER)
-		failed = server_role_reload(d, fresh->clients_file, sentence);
+		failed = server_role_reload(d, fresh, sentence);
 	if (!failed)
 		failed = mesh_role_apply(d, servers, sentence);
 	free(servers);
@@ -356,6 +356,8 @@ void control_serve(struct daemon *d)
 		serve_watched(d, fds + 2, &now);
 		if (d->conf.role == CONF_SERVER)
 			server_role_tick(d, &now);
+		else
+			client_keys_tick(d);
 		metrics_tick(d, &now);
 		if (d->expelled[0] && end == UINT64_MAX)
 			end = begin_end(d, &now);

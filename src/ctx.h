@@ -58,6 +58,8 @@ struct daemon {
 	ticks mesh_due;      /* boot time of its next tick */
 	struct members_owner members;
 	struct anycast anycast; /* server */
+	bool newest_key; /* server: every living one of the cluster has the newest cluster key */
+	ticks newest_since; /* boot time */
 	struct notify notify;
 	struct watchdog watchdog;
 	struct metrics metrics;
@@ -80,13 +82,17 @@ int server_role_start(struct daemon *d, char error[SENTENCE]);
 /* After privileges are dropped: the threads beside the workers. */
 int server_role_run(struct daemon *d, char error[SENTENCE]);
 void server_role_tick(struct daemon *d, const struct instant *now);
-/* The clients, from this file; nothing has changed if it fails. */
-int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE]);
+/* The clients, by this configuration; nothing has changed if it fails. */
+int server_role_reload(struct daemon *d, const struct conf *fresh, char error[SENTENCE]);
 /* Announces the anycast address if the server can serve now, and withdraws it if it cannot. */
 int server_role_announce(struct daemon *d, char error[SENTENCE]);
 /* What a reload may change, from d->conf to where it is used. */
 void server_role_apply(struct daemon *d);
 int client_role_start(struct daemon *d, char error[SENTENCE]);
+
+/* ---- client_keys.c: what a client has learned of the cluster's keys; before and while it runs ---- */
+void client_keys_read(struct daemon *d);
+void client_keys_tick(struct daemon *d);
 
 /* ---- mesh_role.c: a server's mesh with the others; nothing to do without [Mesh] ---- */
 int mesh_role_start(struct daemon *d, char error[SENTENCE]);
@@ -101,6 +107,9 @@ void mesh_role_changed(void *daemon);
 void mesh_role_ready(const struct daemon *d);
 /* 0, or a negative errno and a sentence: this server must not go on. */
 int mesh_role_verdict(const struct daemon *d, char error[SENTENCE]);
+/* Which keys of the cluster this server has; and whether every living one has the newest of them. */
+void mesh_role_tell_keys(struct daemon *d);
+bool mesh_role_have_newest(const struct daemon *d);
 char *servers_json(struct daemon *d);
 char *rotate_json(struct daemon *d);
 

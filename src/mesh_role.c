@@ -177,6 +177,21 @@ int mesh_role_verdict(const struct daemon *d, char error[SENTENCE])
 	return -EADDRINUSE;
 }
 
+void mesh_role_tell_keys(struct daemon *d)
+{
+	const struct cluster_secrets *c = &d->conf.cluster;
+	struct peers *p = &d->mesh.peers;
+
+	memset(p->cluster_keys, 0, sizeof p->cluster_keys);
+	for (unsigned i = 0; i < c->count; i++) /* the newest first */
+		p->cluster_keys[i] = cluster_key_name(c->secret[c->count - 1 - i]);
+}
+
+bool mesh_role_have_newest(const struct daemon *d)
+{
+	return d->mesh.fd < 0 || peers_have_newest_key(&d->mesh.peers);
+}
+
 /* ---- what the tool is told ---- */
 
 static char *dump(json_t *o)
@@ -231,18 +246,19 @@ static json_t *own_json(const struct daemon *d)
 	const struct peers *p = &d->mesh.peers;
 	char text[ENDPOINT_TEXT];
 
-	json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:b, s:b}", "number",
+	json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:b, s:b, s:b}", "number",
 			(int)d->conf.number, "name", d->conf.name, "mesh",
 			endpoint_format(&d->conf.mesh, text), "self", 1, "alive", 1,
 			"lineage", lineage_json(&p->highest), "lineages", (int)p->lineages, "version",
-			ANYRELAY_VERSION, "draining", (int)p->draining, "joining", p->lineages == 0);
+			ANYRELAY_VERSION, "draining", (int)p->draining, "joining", p->lineages == 0,
+			"newest_cluster_key", 1);
 
 	if (o)
 		set_announced(o, withdrawn(&d->anycast));
 	return o;
 }
 
-static json_t *peer_json(const struct peer *r)
+static json_t *peer_json(const struct peers *p, const struct peer *r)
 {
 	struct clock_sample clock;
 	char text[ENDPOINT_TEXT];
@@ -263,6 +279,7 @@ static json_t *peer_json(const struct peer *r)
 	json_object_set_new(o, "draining", json_boolean(r->last.flags & HEARTBEAT_DRAINING));
 	json_object_set_new(o, "joining", json_boolean(r->last.flags & HEARTBEAT_JOINING));
 	set_announced(o, r->last.withdrawn);
+	json_object_set_new(o, "newest_cluster_key", json_boolean(peer_has_newest_key(p, r)));
 	return o;
 }
 
@@ -314,7 +331,7 @@ char *servers_json(struct daemon *d)
 			json_array_append_new(list, own_json(d));
 			own = true;
 		}
-		json_array_append_new(list, peer_json(p->peer[i]));
+		json_array_append_new(list, peer_json(p, p->peer[i]));
 	}
 	if (!own)
 		json_array_append_new(list, own_json(d));

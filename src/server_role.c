@@ -117,7 +117,7 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.handshake_prefix_rate = d->conf.handshake_prefix_rate,
 		.keepalive_min = d->conf.keepalive_min,
 		.keepalive_max = d->conf.keepalive_max,
-		.cluster_key_count = 1,
+		.cluster_key_count = d->conf.cluster.count,
 		.limits = key_limits,
 		.record_changed = members_record_changed,
 		.record_changed_arg = &d->members,
@@ -127,7 +127,7 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	int failed;
 
 	if (d->conf.registry_nats) {
-		d->lent = lent_new(&d->server, d->conf.cluster_secret);
+		d->lent = lent_new(&d->server);
 		o.client_lent = d->lent ? lent_offer : NULL;
 		o.client_lent_arg = d->lent;
 	}
@@ -140,7 +140,7 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	random_bytes(o.boot_random, sizeof o.boot_random);
 	random_bytes(start.k, sizeof start.k);
 	random_bytes(&start.id, sizeof start.id);
-	memcpy(o.cluster_secrets[0], d->conf.cluster_secret, KEY_SIZE);
+	memcpy(o.cluster_secrets, d->conf.cluster.secret, sizeof o.cluster_secrets);
 	d->path.members = members_new();
 	d->path.ethernet = ethernet_new();
 	d->members = (struct members_owner){d->path.members, &d->server};
@@ -266,9 +266,51 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	return failed ? failed : start_devices(d, error);
 }
 
-int server_role_reload(struct daemon *d, const char *clients_file, char error[SENTENCE])
+int server_role_reload(struct daemon *d, const struct conf *fresh, char error[SENTENCE])
 {
-	return d->registry.ops->reload(&d->registry, clients_file, error, SENTENCE);
+	int failed;
+
+	d->registry.o.cluster = &fresh->cluster;
+	failed = d->registry.ops->reload(&d->registry, fresh->clients_file, error, SENTENCE);
+	d->registry.o.cluster = &d->conf.cluster; /* which is like fresh's once the reload is through */
+	return failed;
+}
+
+/* ---- the cluster's keys ---- */
+
+static void use_cluster_keys(struct daemon *d)
+{
+	server_announce(&d->server, d->newest_key);
+	if (d->registry.ops->set_keys)
+		d->registry.ops->set_keys(&d->registry, d->newest_key);
+}
+
+/*
+ * Clients are told of a next key, and what is for other servers is sealed with
+ * it, once all of them have it; and no longer when one appears that has not.
+ */
+static void follow_cluster_keys(struct daemon *d, const struct instant *now)
+{
+	bool newest = mesh_role_have_newest(d);
+
+	if (newest == d->newest_key)
+		return;
+	d->newest_key = newest;
+	d->newest_since = now->boot;
+	use_cluster_keys(d);
+}
+
+static void apply_cluster_keys(struct daemon *d)
+{
+	int done = server_set_cluster_keys(&d->server, &d->conf.cluster);
+
+	if (done < 0)
+		log_error("not enough memory for the cluster's keys: they stay as they were");
+	if (done)
+		return;
+	mesh_role_tell_keys(d);
+	d->newest_key = false; /* until it is seen that they are everywhere */
+	use_cluster_keys(d);
 }
 
 /* Plain words that workers read one by one: each change is whole. */
@@ -277,6 +319,7 @@ void server_role_apply(struct daemon *d)
 	const struct conf *c = &d->conf;
 
 	apply_networks(d);
+	apply_cluster_keys(d);
 	d->path.broadcast = c->broadcast;
 	d->path.flood_rate = c->flood_rate;
 	d->path.client_rate = c->client_rate;
@@ -356,6 +399,7 @@ void server_role_tick(struct daemon *d, const struct instant *now)
 	int failed;
 
 	mesh_role_tick(d);
+	follow_cluster_keys(d, now);
 	if (now->boot >= next_tick) {
 		server_tick(&d->server, now);
 		if (d->notices)

@@ -139,6 +139,21 @@ static json_t *cluster_json(const struct daemon *d)
 	return o;
 }
 
+/* Ids as in message 1, the current one first. */
+static json_t *cluster_keys_json(const struct daemon *d, const struct instant *now)
+{
+	const struct cluster_keyset *keys = d->server.cluster;
+	json_t *o = json_object(), *ids = json_array();
+
+	for (unsigned i = 0; i < keys->count; i++)
+		json_array_append_new(ids, hex(&keys->key[i].id, 1));
+	set_number(o, "version", announcement_version(keys->announcement, keys->announcement_len));
+	set(o, "ids", ids);
+	if (d->newest_key)
+		set_number(o, "newest_everywhere_s", whole_seconds(now->boot - d->newest_since));
+	return o;
+}
+
 static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 {
 	json_t *sessions = json_object(), *events = json_object();
@@ -148,6 +163,7 @@ static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 	set_number(o, "cluster_time", whole_seconds(now->cluster));
 	set_number(o, "epoch", counts.epoch);
 	set(o, "kid", hex(&counts.kid, 1));
+	set(o, "cluster_keys", cluster_keys_json(d, now));
 	set_number(sessions, "clients", counts.clients);
 	set_number(sessions, "known", counts.records);
 	set_number(sessions, "active", counts.active);
@@ -186,6 +202,20 @@ struct question {
 	json_t *o;
 };
 
+static json_t *known_keys_json(const struct uplink *u)
+{
+	json_t *o = json_object(), *ids = json_array();
+	uint8_t id;
+
+	for (unsigned i = 0; i < u->o.cluster_key_count; i++) {
+		id = cluster_key_id(u->o.cluster_keys[i]);
+		json_array_append_new(ids, hex(&id, 1));
+	}
+	set_number(o, "version", u->o.keys_version);
+	set(o, "ids", ids);
+	return o;
+}
+
 /* In the worker's thread: the uplink is its own. */
 static void set_client(void *arg, struct worker *w)
 {
@@ -196,6 +226,7 @@ static void set_client(void *arg, struct worker *w)
 	set(session, "state", json_string(!u->newest ? "no session" :
 			u->newest->confirmed ? "up" : "waiting for confirmation"));
 	set(session, "server", endpoint_json(uplink_server(u)));
+	set(q->o, "cluster_keys", known_keys_json(u));
 	if (u->newest)
 		set_session(u, session, &w->now);
 	set(q->o, "session", session);

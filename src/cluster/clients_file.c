@@ -10,7 +10,7 @@
 
 struct reading {
 	const struct operator_public *op;
-	const uint8_t *seal_key;
+	const struct seal_keys *keys;
 	clients_visit *visit;
 	void *arg;
 };
@@ -32,7 +32,7 @@ static int take_record(void *arg, const uint8_t *bytes, size_t len, char why[CLI
 	const struct reading *g = arg;
 	struct record r;
 
-	int rc = bytes ? record_read(&r, bytes, len, g->op, g->seal_key) : -EINVAL;
+	int rc = bytes ? record_read(&r, bytes, len, g->op, g->keys) : -EINVAL;
 	if (rc) {
 		snprintf(why, CLIENTS_ERROR, "%s", refusal(rc));
 		return rc;
@@ -43,10 +43,10 @@ static int take_record(void *arg, const uint8_t *bytes, size_t len, char why[CLI
 }
 
 int clients_file_read(const char *path, const struct operator_public *op,
-		const uint8_t seal_key[KEY_SIZE], clients_visit *visit, void *arg,
+		const struct seal_keys *keys, clients_visit *visit, void *arg,
 		char error[CLIENTS_ERROR])
 {
-	struct reading g = {op, seal_key, visit, arg};
+	struct reading g = {op, keys, visit, arg};
 
 	return line_file_read(path, "the clients", take_record, &g, error);
 }

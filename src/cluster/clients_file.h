@@ -21,7 +21,7 @@ typedef int clients_visit(void *arg, const struct record *r, char *error, size_t
  * bad line, its number.  Every record is verified before visit sees it.
  */
 int clients_file_read(const char *path, const struct operator_public *op,
-		const uint8_t seal_key[KEY_SIZE], clients_visit *visit, void *arg,
+		const struct seal_keys *keys, clients_visit *visit, void *arg,
 		char error[CLIENTS_ERROR]);
 
 /*

@@ -14,7 +14,6 @@
 
 struct lent {
 	struct server *server;
-	const uint8_t *cluster_secret;
 	int event;
 	ticks next_sweep;
 	pthread_mutex_t lock;
@@ -22,14 +21,13 @@ struct lent {
 	struct record record[BATCH];
 };
 
-struct lent *lent_new(struct server *s, const uint8_t *cluster_secret)
+struct lent *lent_new(struct server *s)
 {
 	struct lent *l = calloc(1, sizeof *l);
 
 	if (!l)
 		return NULL;
 	l->server = s;
-	l->cluster_secret = cluster_secret;
 	l->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&l->lock, NULL);
 	return l;
@@ -67,17 +65,15 @@ void lent_offer(void *arg, const struct record *r)
 }
 
 /* Into the new directory; a record that contradicts one of the registry's stays out. */
-static int add(struct lent *l, struct directory *to, const struct directory *from, struct record *r)
+static int add(struct directory *to, const struct directory *from, struct record *r)
 {
 	char error[256];
-	uint8_t ss[KEY_SIZE];
 	int failed;
 
 	r->lent = true;
-	if (directory_by_index(from, r->index) || x25519(l->cluster_secret, r->public, ss) != 0)
+	if (directory_by_index(from, r->index))
 		return 0;
-	failed = directory_add(to, NULL, r, ss, error, sizeof error);
-	wipe(ss, sizeof ss);
+	failed = directory_add(to, NULL, r, NULL, error, sizeof error);
 	if (failed == -EEXIST)
 		log_limited(LOG_WARNING, 5, "a client known from its ticket is left out: %s", error);
 	return failed == -EEXIST ? 0 : failed;
@@ -95,7 +91,7 @@ static void replace(struct lent *l, const uint32_t *gone, size_t gone_count, str
 		return;
 	failed = directory_share(to, from, gone, gone_count);
 	for (unsigned i = 0; i < count && !failed; i++)
-		failed = add(l, to, from, &records[i]);
+		failed = add(to, from, &records[i]);
 	if (!failed && directory_finish(to) == 0)
 		server_set_directory(l->server, to);
 	else

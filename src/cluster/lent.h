@@ -13,8 +13,8 @@
 
 struct lent;
 
-/* cluster_secret is borrowed.  NULL: out of memory. */
-struct lent *lent_new(struct server *s, const uint8_t *cluster_secret);
+/* NULL: out of memory. */
+struct lent *lent_new(struct server *s);
 void lent_free(struct lent *l);
 /* A client_lent function (server.h): any worker. */
 void lent_offer(void *arg, const struct record *r);

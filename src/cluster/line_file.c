@@ -117,9 +117,45 @@ static int write_line(FILE *to, const struct line_put *put)
 	return fprintf(to, "%s %s\n", text, put->name) < 0 ? -errno : 0;
 }
 
-/* All lines of from but those of the same thing; the new one where the first of them was, or last. */
-static int copy_replacing(FILE *from, FILE *to, const struct line_put *put)
+/* From the old file (NULL: there is none) to the new one.  0 or -errno. */
+typedef int line_copy(FILE *from, FILE *to, const void *how);
+
+struct changing {
+	line_change *change;
+	void *arg;
+};
+
+static int copy_changing(FILE *from, FILE *to, const void *how)
 {
+	const struct changing *c = how;
+	char text[BASE64_SIZE(LINE_BYTES_MAX)], *line = NULL;
+	uint8_t bytes[LINE_BYTES_MAX];
+	size_t room = 0;
+	int rc = 0;
+
+	while (!rc && from && getline(&line, &room, from) >= 0) {
+		const char *rest = line + strspn(line, " \t");
+		long n = line_decode(bytes, line);
+
+		if (n) {
+			n = c->change(c->arg, bytes, n < 0 ? 0 : (size_t)n);
+			rest += strcspn(rest, " \t\r\n");
+		}
+		if (n < 0)
+			rc = (int)n;
+		else if (fprintf(to, "%s%s", n ? base64_encode(text, bytes, (size_t)n) : "", rest) < 0)
+			rc = -errno;
+	}
+	if (!rc && from && ferror(from))
+		rc = -EIO;
+	free(line);
+	return rc;
+}
+
+/* All lines of from but those of the same thing; the new one where the first of them was, or last. */
+static int copy_replacing(FILE *from, FILE *to, const void *how)
+{
+	const struct line_put *put = how;
 	uint8_t old[LINE_BYTES_MAX];
 	char *line = NULL;
 	size_t room = 0;
@@ -177,7 +213,7 @@ static int sync_directory(const char *path)
 }
 
 /* Writes the whole new file beside the old one.  0 or -errno. */
-static int write_beside(const char *name, FILE *from, const struct line_put *put)
+static int write_beside(const char *name, FILE *from, line_copy *copy, const void *how)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
@@ -187,7 +223,7 @@ static int write_beside(const char *name, FILE *from, const struct line_put *put
 		close(fd);
 		return -ENOMEM;
 	}
-	int rc = copy_replacing(from, to, put);
+	int rc = copy(from, to, how);
 	if (!rc)
 		rc = keep_owner(from, to);
 	if (!rc && (fflush(to) || fsync(fd)))
@@ -197,17 +233,18 @@ static int write_beside(const char *name, FILE *from, const struct line_put *put
 	return rc;
 }
 
-int line_file_put(const char *path, const struct line_put *put, char error[LINE_FILE_ERROR])
+static int replace_file(const char *path, const char *what, line_copy *copy, const void *how,
+		char error[LINE_FILE_ERROR])
 {
 	char name[PATH_MAX];
 	int rc;
 
 	if (snprintf(name, sizeof name, "%s.new", path) >= (int)sizeof name)
 		return fail(-ENAMETOOLONG, error, LINE_FILE_ERROR, "%.250s: this path is too long", path);
-	FILE *from = open_for_reading(path, put->what, &rc, error);
+	FILE *from = open_for_reading(path, what, &rc, error);
 	if (rc)
 		return rc;
-	rc = write_beside(name, from, put);
+	rc = write_beside(name, from, copy, how);
 	if (from)
 		fclose(from);
 	if (!rc && rename(name, path))
@@ -215,11 +252,22 @@ int line_file_put(const char *path, const struct line_put *put, char error[LINE_
 	if (rc) {
 		unlink(name);
 		return fail(rc, error, LINE_FILE_ERROR, "%.250s: %s cannot be written: %s; the file is as "
-				"it was", path, put->what, strerror(-rc));
+				"it was", path, what, strerror(-rc));
 	}
 	rc = sync_directory(path);
 	if (rc)
 		return fail(rc, error, LINE_FILE_ERROR, "%.250s: written, but the directory cannot be "
 				"flushed to disk: %s", path, strerror(-rc));
 	return 0;
+}
+
+int line_file_put(const char *path, const struct line_put *put, char error[LINE_FILE_ERROR])
+{
+	return replace_file(path, put->what, copy_replacing, put, error);
+}
+
+int line_file_change(const char *path, const char *what, line_change *change, void *arg,
+		char error[LINE_FILE_ERROR])
+{
+	return replace_file(path, what, copy_changing, &(struct changing){change, arg}, error);
 }

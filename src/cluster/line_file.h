@@ -44,5 +44,13 @@ struct line_put {
 	line_same *same;
 };
 int line_file_put(const char *path, const struct line_put *put, char error[LINE_FILE_ERROR]);
+/*
+ * Under the lock: every thing in the file made into another one, in its place.
+ * change gets the bytes (len 0: the line is no base64), and returns their new
+ * number or a negative errno, which ends it.  Otherwise as line_file_put().
+ */
+typedef long line_change(void *arg, uint8_t bytes[LINE_BYTES_MAX], size_t len);
+int line_file_change(const char *path, const char *what, line_change *change, void *arg,
+		char error[LINE_FILE_ERROR]);
 
 #endif

@@ -23,8 +23,7 @@ int nats_clients_open(struct nats_clients **clients, const struct registry_optio
 
 	if (!c)
 		return fail(-ENOMEM, error, CLIENTS_ERROR, "out of memory");
-	c->keys.op = o->op;
-	failed = record_seal_key(o->cluster_secret, o->op->seal, c->keys.record);
+	failed = value_keys_make(&c->keys, o->cluster, o->op, false);
 	failed = failed ? fail(failed, error, CLIENTS_ERROR, "OperatorKey: its sealing half is not "
 							     "usable") :
 			  nats_store_open(&c->store, o, error);

@@ -202,9 +202,28 @@ static void send_heartbeat(struct peers *p, const struct instant *now, struct pe
 	};
 	uint8_t message[HEARTBEAT_SIZE];
 
+	memcpy(h.cluster_keys, p->cluster_keys, sizeof h.cluster_keys);
 	memcpy(h.version, p->o.version, sizeof h.version);
 	memcpy(h.boot_random, p->o.server->sender + 2, sizeof h.boot_random);
 	peer_send(p, r, message, heartbeat_write(message, &h));
+}
+
+/* ---- keys of the cluster ---- */
+
+bool peer_has_newest_key(const struct peers *p, const struct peer *r)
+{
+	for (unsigned i = 0; i < CLUSTER_KEYS_MAX; i++)
+		if (r->last.cluster_keys[i] == p->cluster_keys[0])
+			return true;
+	return false;
+}
+
+bool peers_have_newest_key(const struct peers *p)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		if (p->peer[i]->alive && !peer_has_newest_key(p, p->peer[i]))
+			return false;
+	return true;
 }
 
 /* ---- life and death ---- */

@@ -86,6 +86,7 @@ struct peers {
 	bool listed;       /* this server is in the list, with its own key */
 	bool draining;
 	uint16_t withdrawn; /* of this server, for its heartbeats (mesh_message.h) */
+	uint64_t cluster_keys[CLUSTER_KEYS_MAX]; /* this server's: cluster_key_name(), the newest first; 0: none */
 	ticks next_beat;   /* boot time */
 	ticks ticked;      /* boot time of the last tick */
 	ticks quiet_since; /* boot time: no living server with keys has been heard since */
@@ -119,6 +120,9 @@ ticks peers_tick(struct peers *p, const struct instant *now);
 /* A message to one server, for other parts of the cluster; false: there is no session with it. */
 bool peers_send(struct peers *p, uint16_t number, const uint8_t *message, size_t len);
 void peers_goodbye(struct peers *p);
+/* Do others have the newest cluster key of this server?  This one; all that live. */
+bool peer_has_newest_key(const struct peers *p, const struct peer *r);
+bool peers_have_newest_key(const struct peers *p);
 
 /* ---- epoch keys (peers_keys.c) ---- */
 

@@ -23,7 +23,7 @@ struct registry;
 /* Borrowed for as long as the registry lives; empty strings: not given. */
 struct registry_options {
 	const struct operator_public *op; /* whose signatures count */
-	const uint8_t *cluster_secret;    /* for what is sealed */
+	const struct cluster_secrets *cluster; /* for what is sealed */
 	const char *clients_file;         /* local: the clients */
 	/* NATS */
 	uint16_t server_number;
@@ -76,6 +76,11 @@ struct registry_ops {
 	int (*start)(struct registry *r, char *error, size_t error_size);
 	/* The clients file is read again; the server's directory is as it was if that fails. */
 	int (*reload)(struct registry *r, const char *clients_file, char *error, size_t error_size);
+	/*
+	 * Main thread: o.cluster has changed, or `newest` has: whether every server
+	 * that reads what is sealed here has the newest of its keys.  NULL: all the same.
+	 */
+	void (*set_keys)(struct registry *r, bool newest);
 	/* In the main thread: when `event` is readable, and once a second. */
 	void (*serve)(struct registry *r, const struct instant *now);
 	/* A record_written function (server.h): any thread, under the server's lock. */

@@ -114,7 +114,9 @@ enum registry_counter {
 struct registry_nats {
 	struct registry *r;
 	struct nats_link link;
-	struct value_keys keys;
+	pthread_mutex_t keys_lock;
+	struct value_keys keys; /* under the lock; only the main thread changes them */
+	uint8_t beat_key[KEY_SIZE]; /* our heartbeats are for ourselves alone */
 	struct bucket *bucket[CHANGE_OF_COUNT]; /* that of the servers is NULL without a mesh */
 	struct inbox inbox;
 	int epoll, timer;
@@ -129,6 +131,14 @@ struct registry_nats {
 	_Atomic uint64_t counter[COUNT_END];
 };
 
+/* For any thread; to be wiped. */
+static inline void registry_keys(struct registry_nats *n, struct value_keys *copy)
+{
+	pthread_mutex_lock(&n->keys_lock);
+	*copy = n->keys;
+	pthread_mutex_unlock(&n->keys_lock);
+}
+
 static inline void registry_count(struct registry_nats *n, enum registry_counter c)
 {
 	atomic_fetch_add_explicit(&n->counter[c], 1, memory_order_relaxed);
@@ -138,6 +148,8 @@ static inline void registry_count(struct registry_nats *n, enum registry_counter
 int clients_feed_open(struct registry_nats *n, const struct instant *now, char *error,
 		size_t error_size);
 void clients_feed_close(struct registry_nats *n);
+/* The cluster's current key is another one: the cache is written anew under it. */
+void clients_feed_rekey(struct registry_nats *n, const struct instant *now);
 
 /* ---- registry_clients.c ---- main thread */
 /* What time has come for.  Returns when it wants to be called again (boot time), 0: no wish. */

@@ -26,7 +26,7 @@ static int load_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_F
 {
 	struct loading *l = arg;
 	struct known_client k = {.len = len};
-	int failed = record_read_checked(&k.record, bytes, len, l->n->keys.record);
+	int failed = record_read_checked(&k.record, bytes, len, &l->n->keys.record);
 
 	l->lines++;
 	if (failed) {
@@ -82,7 +82,7 @@ static void compact_cache(struct registry_nats *n, const struct instant *now, in
 	unlink(path);
 	if (index_set_init(&k.written) != 0)
 		return;
-	if (client_cache_open(&k.fresh, path, o->cluster_secret, o->op, now_s, &no_age, error,
+	if (client_cache_open(&k.fresh, path, o->cluster->secret[0], o->op, now_s, &no_age, error,
 			sizeof error) == 0 &&
 			client_cache_read(&f->cache, keep_current, &k, error) == 0 &&
 			(age_s < 0 || client_cache_stamp(&k.fresh, now_s - (uint64_t)age_s) == 0) &&
@@ -132,10 +132,17 @@ int clients_feed_open(struct registry_nats *n, const struct instant *now, char *
 
 	if (feed_open(&f->feed) != 0)
 		return -ENOMEM;
-	failed = client_cache_open(&f->cache, n->r->o.cache_file, n->r->o.cluster_secret, n->r->o.op,
+	failed = client_cache_open(&f->cache, n->r->o.cache_file, n->r->o.cluster->secret[0], n->r->o.op,
 			time_seconds(now->cluster), &age, error, error_size);
 	n->contact = (int64_t)now->boot - (age < 0 ? 0 : age * (int64_t)TICKS_PER_SEC);
 	return failed ? failed : load_cache(n, now, age, error, error_size);
+}
+
+void clients_feed_rekey(struct registry_nats *n, const struct instant *now)
+{
+	int64_t age = (int64_t)now->boot - n->contact;
+
+	compact_cache(n, now, age > 0 ? age / (int64_t)TICKS_PER_SEC : 0);
 }
 
 void clients_feed_close(struct registry_nats *n)

@@ -21,15 +21,15 @@ static int add_client(void *arg, const struct record *r, char *error, size_t err
 
 static int read_all(struct loading *l, const char *path, char *error)
 {
-	uint8_t seal_key[KEY_SIZE];
-	int failed = record_seal_key(l->o->cluster_secret, l->o->op->seal, seal_key);
+	struct seal_keys keys;
+	int failed = seal_keys_make(&keys, l->o->cluster, l->o->op->seal);
 
 	if (failed) {
 		snprintf(error, CLIENTS_ERROR, "OperatorKey: its sealing half is not usable");
 		return failed;
 	}
-	failed = clients_file_read(path, l->o->op, seal_key, add_client, l, error);
-	wipe(seal_key, sizeof seal_key);
+	failed = clients_file_read(path, l->o->op, &keys, add_client, l, error);
+	wipe(&keys, sizeof keys);
 	return failed;
 }
 

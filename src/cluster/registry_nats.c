@@ -37,8 +37,12 @@ static struct known_client *check_client(struct registry_nats *n, const char *ke
 		const uint8_t *value, size_t len)
 {
 	struct known_client *k = calloc(1, sizeof *k);
-	int failed = k ? client_value_read(&n->keys, key, value, len, &k->record) : -ENOMEM;
+	struct value_keys keys;
+	int failed;
 
+	registry_keys(n, &keys);
+	failed = k ? client_value_read(&keys, key, value, len, &k->record) : -ENOMEM;
+	wipe(&keys, sizeof keys);
 	if (failed) {
 		if (k)
 			known_client_free(k);
@@ -78,6 +82,7 @@ static void session_value(void *arg, const char *key, const uint8_t *value, size
 {
 	struct registry_nats *n = arg;
 	struct session_record *r;
+	struct value_keys keys;
 	uint32_t index;
 	int error;
 
@@ -87,7 +92,9 @@ static void session_value(void *arg, const char *key, const uint8_t *value, size
 		return;
 	}
 	registry_count(n, COUNT_received);
-	r = session_value_open(&n->keys, key, value, len, &index, &error);
+	registry_keys(n, &keys);
+	r = session_value_open(&keys, key, value, len, &index, &error);
+	wipe(&keys, sizeof keys);
 	if (r)
 		hand_over(n, OF_SESSIONS, CHANGE_VALUE, index, r);
 	else
@@ -98,6 +105,7 @@ static void server_value(void *arg, const char *key, const uint8_t *value, size_
 {
 	struct registry_nats *n = arg;
 	struct server_entry *e;
+	struct value_keys keys;
 	uint32_t index;
 
 	if (!value) {
@@ -107,12 +115,14 @@ static void server_value(void *arg, const char *key, const uint8_t *value, size_
 	}
 	registry_count(n, COUNT_received);
 	e = malloc(sizeof *e);
-	if (e && server_value_read(&n->keys, key, value, len, e) == 0) {
+	registry_keys(n, &keys);
+	if (e && server_value_read(&keys, key, value, len, e) == 0) {
 		hand_over(n, OF_SERVERS, CHANGE_VALUE, e->number, e);
 	} else {
 		registry_count(n, COUNT_refused);
 		free(e);
 	}
+	wipe(&keys, sizeof keys);
 }
 
 static void client_snapshot(void *arg, bool complete)
@@ -196,6 +206,26 @@ static int nats_reload(struct registry *r, const char *clients_file, char *error
 	return 0; /* clients come by themselves */
 }
 
+static void nats_set_keys(struct registry *r, bool newest)
+{
+	struct registry_nats *n = r->nats;
+	struct value_keys keys;
+	struct instant now;
+	bool other;
+
+	/* the operator's key is the same as at the start, so this cannot fail */
+	if (value_keys_make(&keys, r->o.cluster, r->o.op, newest))
+		return;
+	other = memcmp(keys.seal[0], n->keys.seal[0], KEY_SIZE) != 0;
+	pthread_mutex_lock(&n->keys_lock);
+	n->keys = keys;
+	pthread_mutex_unlock(&n->keys_lock);
+	wipe(&keys, sizeof keys);
+	clock_read(&now);
+	if (other)
+		clients_feed_rekey(n, &now);
+}
+
 /* ---- in a worker ---- */
 
 static void nats_put_session(void *arg, const struct client *client,
@@ -238,9 +268,9 @@ static int open_parts(struct registry_nats *n, char *error, size_t error_size)
 
 	random_bytes(&random, sizeof random);
 	n->heal_delay = HEAL_DELAY_MIN + HEAL_DELAY_VAR * random / UINT16_MAX;
-	n->keys.op = o->op;
-	registry_key(o->cluster_secret, n->keys.seal);
-	if (record_seal_key(o->cluster_secret, o->op->seal, n->keys.record)) {
+	pthread_mutex_init(&n->keys_lock, NULL);
+	random_bytes(n->beat_key, sizeof n->beat_key);
+	if (value_keys_make(&n->keys, o->cluster, o->op, false)) {
 		snprintf(error, error_size, "OperatorKey: its sealing half is not usable");
 		return -EPROTO;
 	}
@@ -289,7 +319,7 @@ static int open_buckets(struct registry_nats *n)
 			.name = buckets[i].name, .ttl_s = buckets[i].ttl_s,
 			.value = buckets[i].value, .snapshot = buckets[i].snapshot, .arg = n,
 			.replicas = n->r->o.replicas, .server_number = n->r->o.server_number,
-			.seal_key = n->keys.seal,
+			.seal_key = n->beat_key,
 		};
 
 		if (i == OF_SERVERS && !n->r->o.servers)
@@ -338,6 +368,7 @@ static void nats_close(struct registry *r)
 	servers_feed_close(n);
 	verified_free(n->verified);
 	inbox_free(&n->inbox);
+	pthread_mutex_destroy(&n->keys_lock);
 	close(n->timer);
 	close(n->epoll);
 	wipe(n, sizeof *n);
@@ -379,6 +410,7 @@ const struct registry_ops registry_nats = {
 	.open = nats_open,
 	.start = nats_start,
 	.reload = nats_reload,
+	.set_keys = nats_set_keys,
 	.serve = nats_serve,
 	.put_session = nats_put_session,
 	.status = nats_status,

@@ -5,6 +5,16 @@
 #include <errno.h>
 #include <stdio.h>
 
+int value_keys_make(struct value_keys *k, const struct cluster_secrets *c,
+		const struct operator_public *op, bool newest)
+{
+	k->op = op;
+	k->count = c->count;
+	k->write = newest ? c->count - 1 : 0;
+	for (unsigned i = 0; i < c->count; i++)
+		registry_key(c->secret[i], k->seal[i]);
+	return seal_keys_make(&k->record, c, op->seal);
+}
 
 void index_key(char key[INDEX_KEY_SIZE], uint32_t index)
 {
@@ -36,7 +46,7 @@ int client_value_read(const struct value_keys *k, const char *key, const uint8_t
 		return -EINVAL;
 	if (inside != index)
 		return -EBADMSG;
-	failed = record_read(&found, value, len, k->op, k->record);
+	failed = record_read(&found, value, len, k->op, &k->record);
 	if (!failed)
 		*r = found;
 	wipe(&found, sizeof found);
@@ -58,12 +68,13 @@ struct session_record *session_value_open(const struct value_keys *k, const char
 		const uint8_t *value, size_t len, uint32_t *index, int *error)
 {
 	uint8_t plain[SESSION_VALUE_MAX];
-	long n;
+	long n = -EBADMSG;
 
 	*error = -EINVAL;
 	if (!index_from_key(key, index) || len < SEAL_OVERHEAD || len > SESSION_SEALED_MAX)
 		return NULL;
-	n = seal_open(k->seal, BUCKET_SESSIONS, key, value, len, plain);
+	for (unsigned i = 0; i < k->count && n < 0; i++)
+		n = seal_open(k->seal[i], BUCKET_SESSIONS, key, value, len, plain);
 	if (n < 0) {
 		*error = (int)n;
 		return NULL;
@@ -77,5 +88,5 @@ size_t session_value_seal(const struct value_keys *k, const char *key,
 	uint8_t plain[SESSION_VALUE_MAX];
 	size_t len = session_value_write(plain, r);
 
-	return seal_value(k->seal, BUCKET_SESSIONS, key, plain, len, out) ? len + SEAL_OVERHEAD : 0;
+	return seal_value(k->seal[k->write], BUCKET_SESSIONS, key, plain, len, out) ? len + SEAL_OVERHEAD : 0;
 }

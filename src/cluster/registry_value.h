@@ -22,12 +22,16 @@ void index_key(char key[INDEX_KEY_SIZE], uint32_t index);
 /* false for what index_key() does not write; index 0 is never given. */
 bool index_from_key(const char *key, uint32_t *index);
 
-/* The keys that values are checked with. */
+/* The keys that values are checked with: for each key of the cluster one. */
 struct value_keys {
 	const struct operator_public *op;
-	uint8_t record[KEY_SIZE]; /* record_seal_key() */
-	uint8_t seal[KEY_SIZE];   /* registry_key() */
+	struct seal_keys record;
+	unsigned count, write; /* sealed with seal[write], opened with any */
+	uint8_t seal[CLUSTER_KEYS_MAX][KEY_SIZE]; /* registry_key() */
 };
+/* 0, or -EPROTO: the operator's sealing key is not usable.  Writes with the newest or the current one. */
+int value_keys_make(struct value_keys *k, const struct cluster_secrets *c,
+		const struct operator_public *op, bool newest);
 
 /* 0; -EINVAL, -EBADMSG or -EKEYREJECTED as record_read(), -EBADMSG also for another key than its own. */
 int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,

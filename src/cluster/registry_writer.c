@@ -70,6 +70,7 @@ static bool write_one(struct registry_nats *n)
 	const struct session_record *r;
 	struct session_record *copy = NULL;
 	struct raw_value *raw;
+	struct value_keys keys;
 	char key[INDEX_KEY_SIZE];
 	struct instant now;
 	uint32_t index;
@@ -85,8 +86,10 @@ static bool write_one(struct registry_nats *n)
 		write_value(raw);
 	if (copy) {
 		index_key(key, index);
+		registry_keys(n, &keys);
 		bucket_write(n->bucket[OF_SESSIONS], key, value,
-				session_value_seal(&n->keys, key, copy, value));
+				session_value_seal(&keys, key, copy, value));
+		wipe(&keys, sizeof keys);
 		registry_count(n, COUNT_writes);
 		free(copy);
 	}

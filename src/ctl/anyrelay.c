@@ -46,6 +46,14 @@ static const struct command {
 	{"epoch rotate", cmd_epoch_rotate, "cSnj", NULL,
 	 "[-c FILE | --socket PATH | --name NAME] [--json]",
 	 "new epoch keys from fresh randomness, for all living servers"},
+	{"cluster-key next", cmd_cluster_key_next, "ckj", NULL,
+	 "[-c FILE] [--operator-key FILE] [--json]",
+	 "make the cluster's next key, beside the current one"},
+	{"cluster-key finish", cmd_cluster_key_finish, "ckfj", NULL,
+	 "[-c FILE] [--operator-key FILE] [--force] [--json]",
+	 "give up the current key for the next one; with --force before all clients know it"},
+	{"cluster-key list", cmd_cluster_key_list, "cj", NULL, "[-c FILE] [--json]",
+	 "the public keys of the cluster"},
 	{"reload", cmd_reload, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
 	 "have the daemon read its configuration and clients again"},
 	{"drain", cmd_drain, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
@@ -66,6 +74,7 @@ static const struct option all[] = {
 	{"output", required_argument, NULL, 'o'},
 	{"socket", required_argument, NULL, 'S'},
 	{"name", required_argument, NULL, 'n'},
+	{"force", no_argument, NULL, 'f'},
 	{"operator", no_argument, NULL, 'O'},
 	{"json", no_argument, NULL, 'j'},
 	{"help", no_argument, NULL, 'h'},
@@ -128,6 +137,7 @@ static void set_option(struct options *o, int option, const char *value)
 	case 'o': o->output = value; break;
 	case 'S': o->socket = value; break;
 	case 'n': o->name = value; break;
+	case 'f': o->force = true; break;
 	case 'O': o->operator = true; break;
 	case 'j': o->json = true; break;
 	}

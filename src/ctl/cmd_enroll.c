@@ -214,7 +214,7 @@ static int choose_keys(struct enrolment *n)
 	}
 	int rc = base64_decode(n->r.public, KEY_SIZE, text, strlen(text)) == KEY_SIZE ? 0 : -EINVAL;
 	if (!rc)
-		rc = x25519(n->e->conf.cluster_secret, n->r.public, shared);
+		rc = x25519(n->e->conf.cluster.secret[0], n->r.public, shared);
 	wipe(shared, sizeof shared);
 	if (rc)
 		return failed("--public-key: %s is not a public key (base64 of 32 bytes), as anyrelay "
@@ -323,10 +323,25 @@ static void print_tunnel(FILE *to, const struct enrolment *n)
 		fputc('\n', to);
 }
 
+static void print_cluster(FILE *to, const struct conf *conf)
+{
+	const struct cluster_secrets *c = &conf->cluster;
+	char key[BASE64_SIZE(sizeof conf->operator)];
+	uint8_t public[KEY_SIZE];
+
+	fputs("# The cluster: its public key, who may announce another one, and its anycast address.\n"
+	      "ClusterKeys = ", to);
+	for (unsigned i = 0; i < c->count; i++) {
+		x25519_public(c->secret[c->count - 1 - i], public); /* the newest first */
+		fprintf(to, "%s%s", i ? ", " : "", base64_encode(key, public, KEY_SIZE));
+	}
+	fprintf(to, "\nOperatorKey = %s\n", base64_encode(key, (const uint8_t *)&conf->operator,
+			sizeof conf->operator));
+}
+
 static void print_configuration(FILE *to, const struct enrolment *n)
 {
 	char key[BASE64_SIZE(KEY_SIZE)], text[ENDPOINT_TEXT];
-	uint8_t cluster[KEY_SIZE];
 
 	fprintf(to, "# anyrelay client %s, index %u.  This file holds secrets: mode 0600.\n"
 			"# Every key is explained in anyrelay.conf(5).\n\n[Client]\n", n->r.name,
@@ -337,9 +352,7 @@ static void print_configuration(FILE *to, const struct enrolment *n)
 	else
 		fprintf(to, "PrivateKey = %s\n", base64_encode(key, n->secret, KEY_SIZE));
 	fprintf(to, "PresharedKey = %s\n", base64_encode(key, n->r.psk, KEY_SIZE));
-	x25519_public(n->e->conf.cluster_secret, cluster);
-	fprintf(to, "# The cluster: its public key and its anycast address.\nClusterKeys = %s\n",
-			base64_encode(key, cluster, KEY_SIZE));
+	print_cluster(to, &n->e->conf);
 	for (unsigned i = 0; i < n->server_count; i++)
 		fprintf(to, "%s%s", i ? ", " : "Server = ",
 				endpoint_format(&n->servers[i], text));

@@ -18,7 +18,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* The options of all commands; a command's row in the table says which of them it takes. */
 struct options {
-	bool json, operator;
+	bool json, operator, force;
 	const char *conf, *socket, *name, *operator_key, *public_key, *output;
 	const char *addresses, *prefixes, *servers, *rights;
 	const char *mesh;
@@ -28,7 +28,7 @@ struct options {
 typedef int command_run(const struct options *o);
 command_run cmd_genkey, cmd_pubkey, cmd_enroll, cmd_revoke, cmd_clients, cmd_status, cmd_sessions,
 		cmd_reload, cmd_drain, cmd_undrain, cmd_servers, cmd_server_add, cmd_server_remove,
-		cmd_epoch_rotate;
+		cmd_epoch_rotate, cmd_cluster_key_next, cmd_cluster_key_finish, cmd_cluster_key_list;
 
 /* Prints the sentence to stderr; returns EXIT_FAILED. */
 int failed(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -66,7 +66,7 @@ static int read_file(struct enrolled *e, bool writing)
 		if (e->lock < 0)
 			return failed("%s", error);
 	}
-	if (clients_file_read(e->conf.clients_file, &e->conf.operator, e->seal_key, visit, e, error))
+	if (clients_file_read(e->conf.clients_file, &e->conf.operator, &e->seal_keys, visit, e, error))
 		return failed("%s", error);
 	return EXIT_OK;
 }
@@ -96,8 +96,9 @@ static int read_all(struct enrolled *e, const struct options *o, bool writing)
 	if (e->conf.role != CONF_SERVER)
 		return failed("%s is the configuration of a client; clients are enrolled with that of "
 				"a server.", e->conf.path);
-	if (record_seal_key(e->conf.cluster_secret, e->conf.operator.seal, e->seal_key))
+	if (seal_keys_make(&e->seal_keys, &e->conf.cluster, e->conf.operator.seal))
 		return failed("%s: OperatorKey is not a usable public key.", e->conf.path);
+	memcpy(e->seal_key, e->seal_keys.key[0], KEY_SIZE);
 	if (writing) {
 		int code = operator_key_load(&e->op, &e->conf, o);
 		if (code)
@@ -151,6 +152,41 @@ int enrolled_put(const struct enrolled *e, const struct record *r)
 			clients_file_put(e->conf.clients_file, bytes, len, r->name, error))
 		return failed("%s", error);
 	return EXIT_OK;
+}
+
+/* In the file, a line at a time. */
+static long seal_line(void *arg, uint8_t bytes[LINE_BYTES_MAX], size_t len)
+{
+	const struct enrolled *e = arg;
+	struct record r;
+	int failed = record_read(&r, bytes, len, &e->conf.operator, &e->seal_keys);
+	size_t n = len;
+
+	if (!failed && !r.removed) { /* a tombstone holds nothing sealed */
+		r.version++;
+		n = record_write(bytes, &r, &e->op, e->seal_key);
+	}
+	wipe(&r, sizeof r);
+	return failed ? failed : (long)n;
+}
+
+int enrolled_seal_again(struct enrolled *e)
+{
+	char error[LINE_FILE_ERROR];
+	int code = EXIT_OK;
+
+	memcpy(e->seal_key, e->seal_keys.key[e->seal_keys.count - 1], KEY_SIZE);
+	if (!e->nats) {
+		code = line_file_change(e->conf.clients_file, "the clients", seal_line, e, error);
+		return code ? failed("%s", error) : EXIT_OK;
+	}
+	for (size_t i = 0; i < e->count && !code; i++) {
+		if (e->records[i].removed)
+			continue;
+		e->records[i].version++;
+		code = enrolled_put(e, &e->records[i]);
+	}
+	return code;
 }
 
 bool enrolled_reload(const struct enrolled *e)

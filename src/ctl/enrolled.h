@@ -14,7 +14,8 @@
 struct enrolled {
 	struct conf conf;
 	struct operator_key op; /* only after enrolled_open() for writing */
-	uint8_t seal_key[KEY_SIZE];
+	uint8_t seal_key[KEY_SIZE]; /* what is written is sealed with it: for the current cluster key */
+	struct seal_keys seal_keys; /* for each of the cluster's */
 	int lock; /* of the clients file, or -1 */
 	struct nats_clients *nats; /* in its place, where the registry is NATS */
 	uint32_t highest; /* index ever given, 0: none */
@@ -29,6 +30,8 @@ void enrolled_close(struct enrolled *e);
 struct record *enrolled_find(const struct enrolled *e, const char *name);
 /* Signs r and puts it into the file.  An exit code. */
 int enrolled_put(const struct enrolled *e, const struct record *r);
+/* All clients' records sealed for the newest key of the cluster, and signed.  An exit code. */
+int enrolled_seal_again(struct enrolled *e);
 /* Reads the operator's key, and sees that it is the one whose signatures count here.  An exit code. */
 int operator_key_load(struct operator_key *op, const struct conf *conf, const struct options *o);
 /*

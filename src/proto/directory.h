@@ -32,7 +32,7 @@ struct client {
 	bool lent;               /* known from a ticket alone: until its session ends */
 	uint8_t prefix_count;
 	uint8_t name_len;
-	_Atomic uint8_t ss_of;   /* cluster key for which ss has been made, counted from 1; 0: none yet */
+	_Atomic uint8_t ss_of;   /* serial of the cluster key for which ss has been made; 0: none yet */
 	uint32_t references;     /* directories that hold it; only touched by who builds them */
 	uint8_t public[KEY_SIZE], psk[KEY_SIZE];
 	uint8_t ss[KEY_SIZE];    /* static-static DH with that key; written once, before ss_of */

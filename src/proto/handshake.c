@@ -22,7 +22,9 @@
 #define PAYLOAD2_MAX  (MESSAGE1_SIZE - MESSAGE2_NOISE - IK_MESSAGE2_OVERHEAD)
 #define TICKET_MIN    29 /* kid, nonce, tag */
 
-_Static_assert(PAYLOAD2_FIXED + 3 + TICKET_MAX <= PAYLOAD2_MAX,
+#define PAYLOAD2_SENT (PAYLOAD2_FIXED + 3 + TICKET_MAX + 3 + ANNOUNCEMENT_MAX)
+
+_Static_assert(PAYLOAD2_SENT <= PAYLOAD2_MAX,
 		"message 2 is never longer than message 1");
 _Static_assert(IK_MESSAGE1_OVERHEAD == MESSAGE1_N_MIN, "n counts from an empty payload");
 
@@ -145,6 +147,13 @@ static bool offer_read(struct offer *offer, const uint8_t *payload, size_t len)
 	return true;
 }
 
+static void tlv_write(struct writer *w, uint8_t type, const uint8_t *value, uint16_t len)
+{
+	write_u8(w, type);
+	write_u16(w, len);
+	write_bytes(w, value, len);
+}
+
 static void grant_write(struct writer *w, const struct grant *g)
 {
 	uint8_t address[ENDPOINT_WIRE];
@@ -159,11 +168,10 @@ static void grant_write(struct writer *w, const struct grant *g)
 	write_u8(w, g->version);
 	write_u8(w, g->aead);
 	write_u8(w, g->kid);
-	if (g->ticket_len > 0) {
-		write_u8(w, TLV_TICKET);
-		write_u16(w, g->ticket_len);
-		write_bytes(w, g->ticket, g->ticket_len);
-	}
+	if (g->ticket_len > 0)
+		tlv_write(w, TLV_TICKET, g->ticket, g->ticket_len);
+	if (g->announcement_len > 0)
+		tlv_write(w, TLV_CLUSTER_KEYS, g->announcement, g->announcement_len);
 }
 
 static bool grant_tlvs_read(struct grant *g, struct reader *r)
@@ -173,6 +181,11 @@ static bool grant_tlvs_read(struct grant *g, struct reader *r)
 	uint8_t type;
 
 	while (tlv_next(r, &type, &value, &len)) {
+		/* one of a size that is not known here is of a later version */
+		if (type == TLV_CLUSTER_KEYS && len <= ANNOUNCEMENT_MAX) {
+			g->announcement_len = len;
+			memcpy(g->announcement, value, len);
+		}
 		if (type != TLV_TICKET)
 			continue;
 		if (len < TICKET_MIN || len > TICKET_MAX)
@@ -365,7 +378,7 @@ int responder_answer(struct responder *r, const uint8_t psk[KEY_SIZE],
 
 size_t responder_finish(struct responder *r, const struct grant *grant, uint8_t *out)
 {
-	uint8_t payload[PAYLOAD2_FIXED + 3 + TICKET_MAX];
+	uint8_t payload[PAYLOAD2_SENT];
 	struct writer w = writer_over(payload, sizeof payload);
 	size_t n;
 

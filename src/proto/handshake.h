@@ -10,6 +10,7 @@
 #define PROTO_HANDSHAKE_H
 
 #include "base/addr.h"
+#include "proto/cluster_keys.h"
 #include "proto/crypto.h"
 #include "proto/noise.h"
 #include "proto/wire.h"
@@ -35,6 +36,8 @@ struct grant {
 	uint8_t version, aead, kid;
 	uint16_t ticket_len;
 	uint8_t ticket[TICKET_MAX];
+	uint16_t announcement_len; /* of the cluster's keys; not checked */
+	uint8_t announcement[ANNOUNCEMENT_MAX];
 };
 
 /* ---- client ---- */

@@ -20,6 +20,8 @@ size_t heartbeat_write(uint8_t out[HEARTBEAT_SIZE], const struct heartbeat *h)
 	write_u64(&w, h->highest.epoch);
 	write_u64(&w, h->digest);
 	write_u16(&w, h->withdrawn);
+	for (unsigned i = 0; i < CLUSTER_KEYS_MAX; i++)
+		write_u64(&w, h->cluster_keys[i]);
 	return (size_t)(w.at - out);
 }
 
@@ -41,6 +43,8 @@ bool heartbeat_read(struct heartbeat *h, const uint8_t *in, size_t len)
 	found.highest.epoch = read_u64(&r);
 	found.digest = read_u64(&r);
 	found.withdrawn = read_u16(&r);
+	for (unsigned i = 0; i < CLUSTER_KEYS_MAX; i++)
+		found.cluster_keys[i] = read_u64(&r);
 	if (r.bad)
 		return false;
 	*h = found;

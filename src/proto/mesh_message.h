@@ -32,8 +32,9 @@ struct heartbeat {
 	struct lineage_name highest; /* the one that issues; zeros while joining */
 	uint64_t digest;    /* of all lineages */
 	uint16_t withdrawn; /* WITHDRAWN_… */
+	uint64_t cluster_keys[CLUSTER_KEYS_MAX]; /* names of those that it holds, 0: none */
 };
-#define HEARTBEAT_SIZE (1 + 1 + 3 + 3 + 8 * 3 + 8 * 3 + 8 + 2)
+#define HEARTBEAT_SIZE (1 + 1 + 3 + 3 + 8 * 3 + 8 * 3 + 8 + 2 + 8 * CLUSTER_KEYS_MAX)
 
 #define KEYS_SEED_SIZE (8 + 8 + 8 + 8 + KEY_SIZE)
 #define KEYS_SIZE_MAX  (2 + KEYRING_LINEAGES * KEYS_SEED_SIZE)

@@ -62,6 +62,17 @@ int record_seal_key(const uint8_t own_secret[KEY_SIZE], const uint8_t peer_publi
 	return rc;
 }
 
+int seal_keys_make(struct seal_keys *k, const struct cluster_secrets *c,
+		const uint8_t operator_seal[KEY_SIZE])
+{
+	int failed = 0;
+
+	k->count = c->count;
+	for (unsigned i = 0; i < c->count && !failed; i++)
+		failed = record_seal_key(c->secret[i], operator_seal, k->key[i]);
+	return failed;
+}
+
 /* ---- the sealed pre-shared key ---- */
 
 static const uint8_t zero_nonce[NONCE_SIZE];
@@ -109,6 +120,15 @@ static bool psk_open(struct record *r, const uint8_t *salt_and_sealed,
 			KEY_SIZE + TAG_SIZE, r->psk);
 	wipe(&s, sizeof s);
 	return ok;
+}
+
+static bool psk_open_any(struct record *r, const uint8_t *salt_and_sealed,
+		const struct seal_keys *keys)
+{
+	for (unsigned i = 0; i < keys->count; i++)
+		if (psk_open(r, salt_and_sealed, keys->key[i]))
+			return true;
+	return false;
 }
 
 /* ---- the limits, the same for writing and reading ---- */
@@ -208,7 +228,7 @@ static bool parse(struct record *r, const uint8_t **sealed, const uint8_t *in, s
 
 /* op NULL: the signature has been checked. */
 static int read_record(struct record *r, const uint8_t *in, size_t len,
-		const struct operator_public *op, const uint8_t seal_key[KEY_SIZE])
+		const struct operator_public *op, const struct seal_keys *keys)
 {
 	struct record found = {0};
 	const uint8_t *sealed;
@@ -220,7 +240,7 @@ static int read_record(struct record *r, const uint8_t *in, size_t len,
 	const uint8_t *signature = in + len - SIGNATURE_SIZE;
 	if (op && !operator_signed(sign_label, in, len - SIGNATURE_SIZE, op->sign, signature))
 		return -EBADMSG;
-	if (sealed && !psk_open(&found, sealed, seal_key)) {
+	if (sealed && !psk_open_any(&found, sealed, keys)) {
 		wipe(&found, sizeof found);
 		return -EKEYREJECTED;
 	}
@@ -230,15 +250,15 @@ static int read_record(struct record *r, const uint8_t *in, size_t len,
 }
 
 int record_read(struct record *r, const uint8_t *in, size_t len, const struct operator_public *op,
-		const uint8_t seal_key[KEY_SIZE])
+		const struct seal_keys *keys)
 {
-	return read_record(r, in, len, op, seal_key);
+	return read_record(r, in, len, op, keys);
 }
 
 int record_read_checked(struct record *r, const uint8_t *in, size_t len,
-		const uint8_t seal_key[KEY_SIZE])
+		const struct seal_keys *keys)
 {
-	return read_record(r, in, len, NULL, seal_key);
+	return read_record(r, in, len, NULL, keys);
 }
 
 bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len)

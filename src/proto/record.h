@@ -9,7 +9,7 @@
 #define PROTO_RECORD_H
 
 #include "base/addr.h"
-#include "proto/crypto.h"
+#include "proto/cluster_keys.h"
 
 #define RECORD_NAME_MAX     32
 #define RECORD_PREFIXES_MAX 8
@@ -55,15 +55,23 @@ void operator_key_from_seed(struct operator_key *key, const uint8_t seed[KEY_SIZ
 /* The key under which psk is sealed; the same from both sides.  0 or -EPROTO. */
 int record_seal_key(const uint8_t own_secret[KEY_SIZE], const uint8_t peer_public[KEY_SIZE],
 		uint8_t seal_key[KEY_SIZE]);
+/* Those of all cluster keys that a record may be sealed for. */
+struct seal_keys {
+	unsigned count;
+	uint8_t key[CLUSTER_KEYS_MAX][KEY_SIZE];
+};
+/* At a server.  0 or -EPROTO. */
+int seal_keys_make(struct seal_keys *k, const struct cluster_secrets *c,
+		const uint8_t operator_seal[KEY_SIZE]);
 /* Size, or 0 if the record breaks a limit above. */
 size_t record_write(uint8_t out[RECORD_MAX], const struct record *r,
 		const struct operator_key *op, const uint8_t seal_key[KEY_SIZE]);
 /* 0; -EINVAL malformed, -EBADMSG signature, -EKEYREJECTED sealed for another cluster. */
 int record_read(struct record *r, const uint8_t *in, size_t len, const struct operator_public *op,
-		const uint8_t seal_key[KEY_SIZE]);
+		const struct seal_keys *keys);
 /* The same for a record whose signature is known to have been checked. */
 int record_read_checked(struct record *r, const uint8_t *in, size_t len,
-		const uint8_t seal_key[KEY_SIZE]);
+		const struct seal_keys *keys);
 /* The index alone, of a record that need not be ours; false if it cannot be a record. */
 bool record_peek_index(uint32_t *index, const uint8_t *in, size_t len);
 /* Likewise its version. */

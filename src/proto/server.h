@@ -23,7 +23,6 @@
 #include "proto/replay.h"
 #include "proto/session.h"
 
-#define SERVER_CLUSTER_KEYS    2
 /*
  * Active ones of one client; the least used one gives way, once idle.  A client
  * that is told once a second that its session is unknown, and believes it, has nine.
@@ -140,7 +139,7 @@ struct server_options {
 	unsigned handshake_rate, handshake_prefix_rate;
 	uint16_t keepalive_min, keepalive_max;
 	unsigned cluster_key_count;
-	uint8_t cluster_secrets[SERVER_CLUSTER_KEYS][KEY_SIZE];
+	uint8_t cluster_secrets[CLUSTER_KEYS_MAX][KEY_SIZE]; /* the current one first */
 	const struct lineage_seed *start; /* NULL: no keys yet, nothing is answered until they come */
 	struct key_limits limits;
 	record_changed *record_changed;
@@ -156,6 +155,14 @@ struct server_options {
 struct cluster_key {
 	struct key_pair pair;
 	uint8_t id, mac_key[KEY_SIZE];
+	uint8_t serial; /* in this process; what is kept for a client names its key so */
+};
+/* Those that message 1 may be for.  Never changed once published, replaced whole. */
+struct cluster_keyset {
+	unsigned count;
+	struct cluster_key key[CLUSTER_KEYS_MAX];
+	uint16_t announcement_len;
+	uint8_t announcement[ANNOUNCEMENT_MAX];
 };
 
 /* A token bucket of a hashed table: whom it counts is not stored, so it costs nothing to attack. */
@@ -171,8 +178,8 @@ struct server {
 	struct active_table *active;
 	uint8_t sender[SENDER_SIZE];
 	ticks start; /* cluster time: older packets are refused */
-	struct cluster_key cluster[SERVER_CLUSTER_KEYS];
-	unsigned cluster_count;
+	_Atomic(struct cluster_keyset *) cluster;
+	_Atomic bool announcing; /* clients are told of its keys */
 	unsigned handshake_rate, handshake_prefix_rate;
 	uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
@@ -201,6 +208,13 @@ struct server {
 /* 0 or -ENOMEM.  The options are borrowed; the caller wipes them. */
 int server_init(struct server *s, const struct server_options *o, const struct instant *now);
 void server_free(struct server *s);
+/*
+ * Other keys of the cluster; sessions go on.  Clients hear of them once
+ * server_announce() says so.  0, 1: they are the same; or -ENOMEM.  One thread at a time.
+ */
+int server_set_cluster_keys(struct server *s, const struct cluster_secrets *c);
+/* Whether to tell clients of the keys: only while every server that may get their answer has them. */
+void server_announce(struct server *s, bool announce);
 /* Puts a new directory in place (owned from now on) and retires the old one. */
 void server_set_directory(struct server *s, struct directory *d);
 

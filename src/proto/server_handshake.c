@@ -23,11 +23,24 @@ static uint64_t prefix_hash(const struct server *s, const struct endpoint *from)
 
 static const struct cluster_key *message1_key(const struct server *s, const struct datagram *d)
 {
-	for (unsigned i = 0; i < s->cluster_count; i++) /* two keys may share an id: mac1 tells */
-		if (s->cluster[i].id == d->data[1] &&
-				message1_check(d->data, d->len, s->cluster[i].mac_key))
-			return &s->cluster[i];
+	const struct cluster_keyset *set = atomic_load_explicit(&s->cluster, memory_order_acquire);
+
+	for (unsigned i = 0; i < set->count; i++) /* two keys may share an id: mac1 tells */
+		if (set->key[i].id == d->data[1] &&
+				message1_check(d->data, d->len, set->key[i].mac_key))
+			return &set->key[i];
 	return NULL;
+}
+
+/* Which keys of the cluster are good, if that is to be told. */
+static void fill_announcement(const struct server *s, struct grant *g)
+{
+	const struct cluster_keyset *set = atomic_load_explicit(&s->cluster, memory_order_acquire);
+
+	if (!atomic_load_explicit(&s->announcing, memory_order_relaxed))
+		return;
+	g->announcement_len = set->announcement_len;
+	memcpy(g->announcement, set->announcement, set->announcement_len);
 }
 
 /* What payload 2 grants; r->noise.h names the session. */
@@ -50,6 +63,7 @@ static void fill_grant(const struct server *s, const struct instant *now, const 
 	g->kid = k->kid;
 	if (s->client_lent)
 		g->ticket_len = (uint16_t)ticket_make(k, g->sid, c, g->ticket);
+	fill_announcement(s, g);
 }
 
 /* Under load, only those who have shown that they receive at their address cost us a DH. */
@@ -84,10 +98,9 @@ static enum drop rate_check(struct server *s, const struct instant *now, const s
 static int client_ss(struct server *s, const struct cluster_key *key, struct client *c,
 		uint8_t ss[KEY_SIZE])
 {
-	uint8_t number = (uint8_t)(key - s->cluster + 1);
 	uint8_t made = atomic_load_explicit(&c->ss_of, memory_order_acquire);
 
-	if (made == number) {
+	if (made == key->serial) {
 		memcpy(ss, c->ss, KEY_SIZE);
 		return 0;
 	}
@@ -98,7 +111,7 @@ static int client_ss(struct server *s, const struct cluster_key *key, struct cli
 	pthread_mutex_lock(&s->lock);
 	if (!c->ss_of) {
 		memcpy(c->ss, ss, KEY_SIZE);
-		atomic_store_explicit(&c->ss_of, number, memory_order_release);
+		atomic_store_explicit(&c->ss_of, key->serial, memory_order_release);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return 0;

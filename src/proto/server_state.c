@@ -317,13 +317,75 @@ static void sweep_records(struct server *s, const struct instant *now)
 
 /* ---- start, reload, tick, end ---- */
 
-static void add_cluster_key(struct server *s, const uint8_t secret[KEY_SIZE])
+/* A key that was there before keeps its serial; another one gets the next. */
+static uint8_t key_serial(const struct cluster_keyset *old, const struct cluster_keyset *now,
+		const uint8_t public[KEY_SIZE])
 {
-	struct cluster_key *k = &s->cluster[s->cluster_count++];
+	uint8_t last = 0;
 
-	key_pair_from_secret(&k->pair, secret);
-	k->id = cluster_key_id(k->pair.public);
-	message1_mac_key(k->pair.public, k->mac_key);
+	for (unsigned i = 0; old && i < old->count; i++) {
+		if (!memcmp(old->key[i].pair.public, public, KEY_SIZE))
+			return old->key[i].serial;
+		last = MAX(last, old->key[i].serial);
+	}
+	for (unsigned i = 0; i < now->count; i++)
+		last = MAX(last, now->key[i].serial);
+	return last == UINT8_MAX ? 1 : (uint8_t)(last + 1);
+}
+
+static struct cluster_keyset *make_keyset(const struct cluster_keyset *old,
+		const uint8_t secrets[][KEY_SIZE], unsigned count)
+{
+	struct cluster_keyset *set = calloc(1, sizeof *set);
+
+	for (unsigned i = 0; set && i < count; i++) {
+		struct cluster_key *k = &set->key[i];
+
+		key_pair_from_secret(&k->pair, secrets[i]);
+		k->id = cluster_key_id(k->pair.public);
+		message1_mac_key(k->pair.public, k->mac_key);
+		k->serial = key_serial(old, set, k->pair.public);
+		set->count++;
+	}
+	return set;
+}
+
+static void destroy_keyset(void *p)
+{
+	wipe(p, sizeof(struct cluster_keyset));
+	free(p);
+}
+
+static bool same_keys(const struct cluster_keyset *set, const struct cluster_secrets *c)
+{
+	for (unsigned i = 0; i < MIN(set->count, c->count); i++)
+		if (memcmp(set->key[i].pair.secret, c->secret[i], KEY_SIZE))
+			return false;
+	return set->count == c->count && set->announcement_len == c->announcement_len &&
+	       !memcmp(set->announcement, c->announcement, c->announcement_len);
+}
+
+int server_set_cluster_keys(struct server *s, const struct cluster_secrets *c)
+{
+	struct cluster_keyset *old = s->cluster, *set;
+
+	if (same_keys(old, c))
+		return 1;
+	set = make_keyset(old, c->secret, c->count);
+	if (!set)
+		return -ENOMEM;
+	set->announcement_len = c->announcement_len;
+	memcpy(set->announcement, c->announcement, c->announcement_len);
+	pthread_mutex_lock(&s->lock);
+	atomic_store_explicit(&s->cluster, set, memory_order_release);
+	server_retire(s, old, destroy_keyset);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+void server_announce(struct server *s, bool announce)
+{
+	atomic_store_explicit(&s->announcing, announce, memory_order_relaxed);
 }
 
 int server_init(struct server *s, const struct server_options *o, const struct instant *now)
@@ -333,8 +395,10 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 
 	memset(s, 0, sizeof *s);
 	s->active = active_table_new(o->active_sessions);
-	if (!ring || !s->active || !none || directory_finish(none) != 0) {
+	s->cluster = make_keyset(NULL, o->cluster_secrets, o->cluster_key_count);
+	if (!ring || !s->active || !s->cluster || !none || directory_finish(none) != 0) {
 		free(ring);
+		free(s->cluster);
 		active_table_free(s->active);
 		if (none)
 			directory_free(none, NULL);
@@ -345,8 +409,6 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	s->start = now->cluster;
 	store_be16(s->sender, o->number);
 	memcpy(s->sender + 2, o->boot_random, 3);
-	for (unsigned i = 0; i < o->cluster_key_count; i++)
-		add_cluster_key(s, o->cluster_secrets[i]);
 	s->handshake_rate = o->handshake_rate;
 	s->handshake_prefix_rate = o->handshake_prefix_rate;
 	s->keepalive_min = o->keepalive_min;
@@ -453,6 +515,7 @@ void server_free(struct server *s)
 	directory_destroy(s->directory);
 	keyring_wipe(s->keyring);
 	free(s->keyring);
+	destroy_keyset(s->cluster);
 	pthread_mutex_destroy(&s->lock);
 	wipe(s, sizeof *s);
 }

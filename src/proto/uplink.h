@@ -88,6 +88,8 @@ struct uplink_hello {
 	X(CHALLENGES, "challenges", "challenges received")                                         \
 	X(TICKETS, "tickets", "tickets shown")                                                     \
 	X(HINTS, "hints", "hints believed")                                                        \
+	X(KEYS_LEARNED, "keys_learned", "changes of the cluster's keys learned")                   \
+	X(KEYS_REFUSED, "keys_refused", "changes of them that the operator has not signed")        \
 	X(KEEPALIVES, "keepalives", "keep-alives sent")                                            \
 	X(PROBES, "probes", "path MTU probes sent or asked for")
 enum uplink_event {
@@ -102,6 +104,9 @@ struct uplink_options {
 	uint8_t secret[KEY_SIZE], psk[KEY_SIZE];
 	unsigned cluster_key_count;
 	uint8_t cluster_keys[UPLINK_CLUSTER_KEYS][KEY_SIZE]; /* newest first */
+	bool has_operator;               /* who may say that there are others now */
+	uint8_t operator_sign[KEY_SIZE];
+	uint64_t keys_version;           /* of the announcement that they are from, 0: of none */
 	unsigned server_count;
 	struct endpoint servers[UPLINK_SERVERS];
 	uint16_t keepalive; /* s, 0 none */
@@ -135,6 +140,8 @@ struct uplink {
 	ticks last_sent, last_data, last_received; /* boot time */
 	ticks last_hint, last_tick;
 	ticks silence_probe;
+	_Atomic uint16_t learned_len; /* of an announcement that was taken; whoever keeps it sets it to 0 */
+	uint8_t learned[ANNOUNCEMENT_MAX];
 	uint32_t random; /* for jitter only */
 	uint64_t events[UPLINK_EV_COUNT];
 };
@@ -170,6 +177,8 @@ bool uplink_remember(const struct uplink *u, const struct instant *now, struct p
 
 /* Whatever is due; returns the boot time at which to call again at the latest. */
 ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *out);
+/* The cluster's keys as its operator last announced them: what they are replaced by. */
+void uplink_set_keys(struct uplink *u, const struct announcement *a);
 /* When that is, from the present state: a packet may have brought it forward. */
 ticks uplink_deadline(const struct uplink *u, const struct instant *now);
 /* The machine woke up, or its addresses changed: the cluster must learn where we are. */

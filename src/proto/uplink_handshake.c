@@ -19,7 +19,11 @@ void handshake_want(struct uplink *u, const struct instant *now)
 	u->handshake.next = now->boot;
 }
 
-/* The newest key and the present server first; from the third try the next ones in turn. */
+/*
+ * The newest key and the present server first; from the third try the next ones
+ * in turn.  Not the one that worked last: two lost packets would then bring a
+ * client back to a key that its cluster is about to give up.
+ */
 static const uint8_t *key_for_try(const struct uplink *u, unsigned tries)
 {
 	return u->o.cluster_keys[tries < 3 ? 0 : (tries - 2) % u->o.cluster_key_count];
@@ -169,6 +173,34 @@ static void recall_path(struct uplink *u, const struct instant *now, const struc
 	u->o.memory.count = 0;
 }
 
+void uplink_set_keys(struct uplink *u, const struct announcement *a)
+{
+	u->o.keys_version = a->version;
+	u->o.cluster_key_count = a->count;
+	memcpy(u->o.cluster_keys, a->keys, a->count * KEY_SIZE);
+}
+
+/*
+ * A server tells of other keys of the cluster.  It is not believed for being a
+ * server, since it may be one whose theft is the reason for the change.
+ */
+static void learn_keys(struct uplink *u, const struct grant *g)
+{
+	struct announcement a;
+
+	if (!u->o.has_operator ||
+			announcement_version(g->announcement, g->announcement_len) <= u->o.keys_version)
+		return;
+	if (announcement_read(&a, g->announcement, g->announcement_len, u->o.operator_sign) != 0) {
+		u->events[UPLINK_EV_KEYS_REFUSED]++;
+		return;
+	}
+	uplink_set_keys(u, &a);
+	memcpy(u->learned, g->announcement, g->announcement_len);
+	u->learned_len = g->announcement_len;
+	u->events[UPLINK_EV_KEYS_LEARNED]++;
+}
+
 enum drop handshake_message2(struct uplink *u, const struct instant *now, const struct datagram *d,
 		struct output *out)
 {
@@ -196,6 +228,7 @@ enum drop handshake_message2(struct uplink *u, const struct instant *now, const 
 	handshake_done(u);
 	begin_session(u, now, &grant);
 	recall_path(u, now, &grant.address);
+	learn_keys(u, &grant);
 	hello_begin(u, now, KIND_PATH, &grant.address, grant.cookie, out);
 	wipe(&grant, sizeof grant);
 	return DROP_NONE;

@@ -176,7 +176,7 @@ enum path_kind { KIND_PATH = 0, KIND_TIME = 1 };
 #define MACS_MAX       16
 #define MAC_ADDR_SIZE  6
 
-enum tlv_type { TLV_END = 0, TLV_TICKET = 1, TLV_GROUPS = 2, TLV_MACS = 3 };
+enum tlv_type { TLV_END = 0, TLV_TICKET = 1, TLV_GROUPS = 2, TLV_MACS = 3, TLV_CLUSTER_KEYS = 4 };
 
 struct challenge {
 	uint8_t kind;

@@ -107,8 +107,9 @@ static void start_server(struct bench *b)
 static void enrol(struct bench *b, uint32_t count)
 {
 	struct directory *d = directory_new(0);
-	uint8_t seed[KEY_SIZE], seal_key[KEY_SIZE], ss[KEY_SIZE], bytes[RECORD_MAX];
+	uint8_t seed[KEY_SIZE], ss[KEY_SIZE], bytes[RECORD_MAX];
 	struct operator_public op_public;
+	struct seal_keys keys = {.count = 1};
 	struct operator_key op;
 	struct record r;
 	char error[256];
@@ -117,12 +118,12 @@ static void enrol(struct bench *b, uint32_t count)
 	operator_key_from_seed(&op, seed);
 	memcpy(op_public.sign, op.sign_public, KEY_SIZE);
 	memcpy(op_public.seal, op.seal_public, KEY_SIZE);
-	if (!d || record_seal_key(op.seal_secret, b->cluster.public, seal_key) != 0)
+	if (!d || record_seal_key(op.seal_secret, b->cluster.public, keys.key[0]) != 0)
 		die("no directory");
 	for (uint32_t i = 0; i < count; i++) {
 		client_record(&r, i);
-		size_t len = record_write(bytes, &r, &op, seal_key);
-		if (record_read(&r, bytes, len, &op_public, seal_key) != 0 ||
+		size_t len = record_write(bytes, &r, &op, keys.key[0]);
+		if (record_read(&r, bytes, len, &op_public, &keys) != 0 ||
 				x25519(b->cluster.secret, r.public, ss) != 0 ||
 				directory_add(d, NULL, &r, ss, error, sizeof error) != 0)
 			die("client %u cannot be enrolled", i);

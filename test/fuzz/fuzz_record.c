@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct operator_key op;
 static struct operator_public op_public;
-static const uint8_t seal_key[KEY_SIZE] = {3};
+static const struct seal_keys keys = {1, {{3}}};
 
 static void start(void)
 {
@@ -41,8 +41,8 @@ static void check(const struct record *r)
 
 	MUST(record_name_valid(r->name) && r->prefix_count <= RECORD_PREFIXES_MAX);
 	MUST(r->port_first + r->port_count <= 65536);
-	size_t len = record_write(bytes, r, &op, seal_key);
-	MUST(len && record_read(&again, bytes, len, &op_public, seal_key) == 0);
+	size_t len = record_write(bytes, r, &op, keys.key[0]);
+	MUST(len && record_read(&again, bytes, len, &op_public, &keys) == 0);
 	MUST(again.index == r->index && again.version == r->version);
 	MUST(!memcmp(again.prefixes, r->prefixes, sizeof r->prefixes));
 	MUST(!memcmp(again.psk, r->psk, KEY_SIZE) && !strcmp(again.name, r->name));
@@ -56,14 +56,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!op.seed[0])
 		start();
-	MUST(size < SIGNATURE_SIZE || record_read(&r, data, size, &op_public, seal_key) <= 0);
+	MUST(size < SIGNATURE_SIZE || record_read(&r, data, size, &op_public, &keys) <= 0);
 	if (size < SIGNATURE_SIZE || size > RECORD_MAX)
 		return 0;
 	memcpy(message, LABEL, label);
 	memcpy(message + label, data, size);
 	ed25519_sign(op.seed, message, label + size - SIGNATURE_SIZE,
 			message + label + size - SIGNATURE_SIZE);
-	int rc = record_read(&r, message + label, size, &op_public, seal_key);
+	int rc = record_read(&r, message + label, size, &op_public, &keys);
 	MUST(rc == 0 || rc == -EINVAL || rc == -EKEYREJECTED);
 	if (rc == 0)
 		check(&r);

@@ -13,12 +13,13 @@
 
 static struct operator_key op;
 static struct operator_public op_public;
-static struct value_keys keys = {.op = &op_public};
+static struct value_keys keys;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static const uint8_t seed[KEY_SIZE] = {1};
-	struct key_pair cluster;
+	struct cluster_secrets cluster = {.count = 2};
+	struct key_pair pair;
 
 	(void)argc;
 	(void)argv;
@@ -26,9 +27,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	operator_key_from_seed(&op, seed);
 	memcpy(op_public.sign, op.sign_public, KEY_SIZE);
 	memcpy(op_public.seal, op.seal_public, KEY_SIZE);
-	fuzz_pair(&cluster, 2);
-	registry_key(cluster.secret, keys.seal);
-	MUST(record_seal_key(op.seal_secret, cluster.public, keys.record) == 0);
+	for (unsigned i = 0; i < 2; i++) {
+		fuzz_pair(&pair, (uint8_t)(2 + i));
+		memcpy(cluster.secret[i], pair.secret, KEY_SIZE);
+	}
+	MUST(value_keys_make(&keys, &cluster, &op_public, false) == 0);
 	return 0;
 }
 

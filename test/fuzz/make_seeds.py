@@ -54,6 +54,7 @@ def edits(*places):
 OFFER = u8(2, 0xEA, 2, 3, 1, 0, 7)
 GRANT = bytes(40) + struct.pack(">IQ", 5900002 * 300 - 5, 5900000 * 300 << 24) + V4 + u16(1000) + \
     COOKIE + u8(2, 0, 0x3F)
+ANNOUNCEMENT = struct.pack(">BQB", 1, 1770000000, 1) + bytes(32) + bytes(64)
 
 handshake_seeds = {
     "message1": u8(0) + edits(), "message1_edit": u8(0) + edits(5, 1199),
@@ -63,6 +64,7 @@ handshake_seeds = {
     "retry_reserved": u8(3, 56) + edits(1, 2), "retry_edit": u8(3, 56) + edits(50),
     "offer": u8(4) + OFFER, "offer_tlv": u8(4) + OFFER + u8(200) + data(b"abc"),
     "grant": u8(5, 0x3F) + GRANT, "grant_ticket": u8(5, 0x3F) + GRANT + u8(1) + data(bytes(29)),
+    "grant_keys": u8(5, 0x3F) + GRANT + u8(4) + data(ANNOUNCEMENT),
 }
 
 
@@ -303,13 +305,19 @@ def mesh_message(value):
 
 def heartbeat(flags, sent):
     return mesh_message(u8(1, flags, 0, 1, 0, 1, 2, 3) +
-                        struct.pack(">7Q", MESH_NOW + sent, 0, 0, 1, 7, 5900000, 0))
+                        struct.pack(">7QH2Q", MESH_NOW + sent, 0, 0, 1, 7, 5900000, 0, 0, 3, 0))
 
 
 def keys(*lineages):
     return mesh_message(u8(2, len(lineages)) + b"".join(
         struct.pack(">4Q", *lineage) + bytes(range(32)) for lineage in lineages))
 
+
+# ---- fuzz_cluster_keys: announcements, whose signature the harness makes ----
+cluster_keys = {
+    "one": ANNOUNCEMENT, "two": ANNOUNCEMENT[:9] + u8(2) + bytes(range(64)) + bytes(64),
+    "none": ANNOUNCEMENT[:9] + u8(0) + bytes(64), "three": ANNOUNCEMENT[:9] + u8(3) + bytes(96 + 64),
+}
 
 mesh = {
     "join": after(1) + SHAKE + heartbeat(0, 0) + keys((1, 7, 5900000, 0)) + after(10) + heartbeat(0, 9),
@@ -332,6 +340,6 @@ def write(directory, name, seeds):
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
-    for fuzzer, seeds in {"wire": wire, "handshake": handshake_seeds, "server": server,
+    for fuzzer, seeds in {"wire": wire, "cluster_keys": cluster_keys, "handshake": handshake_seeds, "server": server,
                           "uplink": uplink, "path": path, "mesh": mesh}.items():
         write(target, fuzzer, seeds)

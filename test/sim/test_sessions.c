@@ -128,7 +128,7 @@ static size_t answer_with_sid(struct world *w, const struct sighted *m, const ui
 	struct offer offer;
 
 	memcpy(g.sid, sid, SID_SIZE);
-	assert_int_equal(responder_open(&r, &w->server[0].core->cluster[0].pair, m->data, m->len),
+	assert_int_equal(responder_open(&r, &w->server[0].core->cluster->key[0].pair, m->data, m->len),
 			0);
 	assert_int_equal(responder_accept(&r, w->client_ss[0], &offer), 0);
 	assert_int_equal(responder_answer(&r, w->client_psk[0], ephemeral), 0);

@@ -23,7 +23,7 @@ static struct newcomer newcomer_begin(unsigned clients)
 	struct newcomer n = {.w = WORLD(.servers = 2, .clients = clients, .keepalive = 20)};
 
 	n.s = &n.w->server[1];
-	n.lent = lent_new(n.s->core, n.w->cluster_secret);
+	n.lent = lent_new(n.s->core);
 	assert_non_null(n.lent);
 	for (unsigned i = 0; i < 2; i++) {
 		n.w->server[i].core->client_lent = lent_offer;

@@ -23,7 +23,7 @@ static char directory[] = "/tmp/test_clients_XXXXXX";
 static char path[64];
 static struct operator_key op;
 static struct operator_public op_public;
-static uint8_t seal_key[KEY_SIZE];
+static struct seal_keys keys = {.count = 1};
 
 static int setup(void **state)
 {
@@ -35,7 +35,7 @@ static int setup(void **state)
 	operator_key_from_seed(&op, (const uint8_t[KEY_SIZE]){1});
 	memcpy(op_public.sign, op.sign_public, KEY_SIZE);
 	memcpy(op_public.seal, op.seal_public, KEY_SIZE);
-	memset(seal_key, 3, sizeof seal_key);
+	memset(keys.key[0], 3, KEY_SIZE);
 	return 0;
 }
 
@@ -82,7 +82,7 @@ static int visit(void *arg, const struct record *r, char *error, size_t error_si
 static int read_all(struct seen *s, char error[CLIENTS_ERROR])
 {
 	*s = (struct seen){.stop_at = -1};
-	return clients_file_read(path, &op_public, seal_key, visit, s, error);
+	return clients_file_read(path, &op_public, &keys, visit, s, error);
 }
 
 static int put(uint32_t index, uint64_t version, bool removed, char error[CLIENTS_ERROR])
@@ -91,7 +91,7 @@ static int put(uint32_t index, uint64_t version, bool removed, char error[CLIENT
 	uint8_t bytes[RECORD_MAX];
 
 	snprintf(r.name, sizeof r.name, "client-%u", index);
-	size_t len = record_write(bytes, &r, &op, seal_key);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
 	int lock = line_file_lock(path, error);
 	assert_true(lock >= 0);
 	int rc = clients_file_put(path, bytes, len, r.name, error);
@@ -194,17 +194,17 @@ static void test_foreign(void **state)
 {
 	char error[CLIENTS_ERROR], expected[CLIENTS_ERROR];
 	struct operator_public other = op_public;
-	uint8_t other_seal[KEY_SIZE] = {1};
+	struct seal_keys other_seal = {1, {{1}}};
 	struct seen s = {.stop_at = -1};
 
 	(void)state;
 	assert_int_equal(put(1, 1, false, error), 0);
 	memset(other.sign, 1, KEY_SIZE);
-	assert_int_equal(clients_file_read(path, &other, seal_key, visit, &s, error), -EBADMSG);
+	assert_int_equal(clients_file_read(path, &other, &keys, visit, &s, error), -EBADMSG);
 	snprintf(expected, sizeof expected, "%s:1: the record is not signed by the operator whose "
 			"OperatorKey is configured", path);
 	assert_string_equal(error, expected);
-	assert_int_equal(clients_file_read(path, &op_public, other_seal, visit, &s, error),
+	assert_int_equal(clients_file_read(path, &op_public, &other_seal, visit, &s, error),
 			-EKEYREJECTED);
 	assert_int_equal(s.count, 0);
 }
@@ -217,7 +217,7 @@ static void test_visit_stops(void **state)
 	(void)state;
 	for (uint32_t i = 1; i <= 3; i++)
 		assert_int_equal(put(i, 1, false, error), 0);
-	assert_int_equal(clients_file_read(path, &op_public, seal_key, visit, &s, error), -E2BIG);
+	assert_int_equal(clients_file_read(path, &op_public, &keys, visit, &s, error), -E2BIG);
 	snprintf(expected, sizeof expected, "%s:2: enough of client-2", path);
 	assert_string_equal(error, expected);
 }

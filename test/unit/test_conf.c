@@ -137,6 +137,7 @@ static const struct {
 	{"PresharedKey", KEY_TEXT, "c2VjcmV0", "the value is not a key (base64 of 32 bytes)"},
 	{"PresharedKeyFile", NULL, "k", "k is not an absolute path of at most 255 characters"},
 	{"ClusterKeys", KEY_TEXT, "k", "k is not a key (base64 of 32 bytes)"},
+	{"OperatorKey", NULL, "AAAA", "AAAA is not an operator's public key (base64 of 64 bytes)"},
 	{"Server", "[2001:db8::1]:1", "example.org:1", "example.org:1 is not an address with a "
 			"port, as 192.0.2.1:4444 or [2001:db8::1]:4444"},
 	{"Keepalive", "0", "9", "9 is not a keep-alive in seconds (0, or 10 to 120)"},
@@ -306,7 +307,7 @@ static void test_server_values(void **state)
 	assert_int_equal(c.role, CONF_SERVER);
 	assert_string_equal(c.path, "t.conf");
 	assert_int_equal(c.number, 1);
-	assert_int_equal(c.cluster_secret[0], 1);
+	assert_int_equal(c.cluster.secret[0][0], 1);
 	assert_int_equal(c.operator.seal[31], 5);
 	assert_true(c.listen_v4 && c.listen_v6);
 	assert_string_equal(endpoint_format(&c.listen[0], text), "192.0.2.1:99");
@@ -576,7 +577,8 @@ static void test_key_files(void **state)
 		{KEY_TEXT, 0604, " holds a secret, but others may use it (mode 0604); make it 0600"},
 		{"", 0600, " does not hold a key (base64 of 32 bytes, one line)"},
 		{"AAAA\n", 0600, " does not hold a key (base64 of 32 bytes, one line)"},
-		{KEY_TEXT "\n" KEY_TEXT, 0600, " does not hold a key (base64 of 32 bytes, one line)"},
+		{KEY_TEXT "\n" KEY_TEXT, 0600, ":2: this is not a line of a cluster's key file, as "
+				"anyrelay cluster-key writes it"},
 	};
 
 	(void)state;
@@ -596,6 +598,65 @@ static void test_key_files(void **state)
 	snprintf(sentence, sizeof sentence, "t.conf:5: ClusterKeyFile: %s is not a file", path);
 	expect(CONF_SERVER, "ClusterKeyFile", more, sentence);
 	unlink(path);
+}
+
+/* ---- the cluster's keys while they are changed ---- */
+
+static void make_announcement(struct cluster_secrets *c, const struct operator_key *op)
+{
+	struct announcement a = {.version = 7, .count = (uint8_t)c->count};
+
+	for (unsigned i = 0; i < c->count; i++)
+		x25519_public(c->secret[c->count - 1 - i], a.keys[i]);
+	c->announcement_len = (uint16_t)announcement_write(c->announcement, &a, op->seed);
+}
+
+/* Reads a server's configuration with this operator and this key file. */
+static int read_rolled(struct conf *conf, const struct operator_key *op, const char *file,
+		char error[CONF_ERROR])
+{
+	char whole[1024], text[BASE64_SIZE(64)];
+	uint8_t public[64];
+
+	memcpy(public, op->sign_public, KEY_SIZE);
+	memcpy(public + KEY_SIZE, op->seal_public, KEY_SIZE);
+	snprintf(whole, sizeof whole, "[Server]\nNumber = 1\nListen = 192.0.2.1\nOperatorKey = %s\n"
+			"ClusterKeyFile = %s\n", base64_encode(text, public, sizeof public), file);
+	return read_text(conf, whole, error);
+}
+
+/* What is written is read again; what does not fit together is refused. */
+static void test_cluster_keys(void **state)
+{
+	static const uint8_t seed[KEY_SIZE] = {1}, other_seed[KEY_SIZE] = {2};
+	struct cluster_secrets c = {.count = 2, .secret = {{8, 1}, {8, 2}}};
+	struct operator_key op, other;
+	char path[80], error[CONF_ERROR];
+	struct conf conf, again;
+	struct stat st;
+
+	(void)state;
+	operator_key_from_seed(&op, seed);
+	operator_key_from_seed(&other, other_seed);
+	snprintf(path, sizeof path, "%s/rolled", directory);
+	write_file(path, KEY_TEXT "\n", 0600);
+	assert_int_equal(read_rolled(&conf, &op, path, error), 0);
+	assert_int_equal(conf.cluster.count, 1);
+	make_announcement(&c, &op);
+	assert_int_equal(conf_write_cluster_keys(&conf, &c, error), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(read_rolled(&again, &op, path, error), 0);
+	assert_memory_equal(&again.cluster, &c, sizeof c);
+	assert_null(conf_needs_restart(&conf, &again)); /* a reload takes it */
+	assert_int_equal(read_rolled(&again, &other, path, error), -EINVAL);
+	assert_non_null(strstr(error, "is not signed by the operator whose key is OperatorKey"));
+	c.secret[1][1]++;
+	assert_int_equal(conf_write_cluster_keys(&conf, &c, error), 0);
+	assert_int_equal(read_rolled(&again, &op, path, error), -EINVAL);
+	assert_non_null(strstr(error, "is missing, or is not of the keys in it"));
+	unlink(path);
+	assert_int_equal(conf_write_cluster_keys(&conf, &c, error), -ENOENT);
 }
 
 /* ---- files ---- */
@@ -739,7 +800,8 @@ int main(void)
 		cmocka_unit_test(test_mesh), cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_between_keys),
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_prefix_limit),
-		cmocka_unit_test(test_key_files), cmocka_unit_test(test_load),
+		cmocka_unit_test(test_key_files), cmocka_unit_test(test_cluster_keys),
+		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_reload), cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_example_defaults), cmocka_unit_test(test_base64),
 	};

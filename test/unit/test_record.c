@@ -15,7 +15,7 @@
 
 static struct operator_key op, other_op;
 static struct operator_public op_public, other_public;
-static uint8_t seal_key[KEY_SIZE], other_seal_key[KEY_SIZE];
+static struct seal_keys keys = {.count = 1}, other_keys = {.count = 1};
 
 static void make_public(struct operator_public *p, const struct operator_key *k)
 {
@@ -35,10 +35,10 @@ static int setup(void **state)
 	make_public(&other_public, &other_op);
 	memset(cluster, 7, sizeof cluster);
 	x25519_public(cluster, public);
-	assert_int_equal(record_seal_key(op.seal_secret, public, seal_key), 0);
+	assert_int_equal(record_seal_key(op.seal_secret, public, keys.key[0]), 0);
 	memset(cluster, 8, sizeof cluster);
 	x25519_public(cluster, public);
-	assert_int_equal(record_seal_key(op.seal_secret, public, other_seal_key), 0);
+	assert_int_equal(record_seal_key(op.seal_secret, public, other_keys.key[0]), 0);
 	return 0;
 }
 
@@ -83,9 +83,9 @@ static void test_round_trip(void **state)
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
 		for (unsigned p = 0; p <= RECORD_PREFIXES_MAX; p++) {
 			r = sample(p, names[n]);
-			size_t len = record_write(bytes, &r, &op, seal_key);
+			size_t len = record_write(bytes, &r, &op, keys.key[0]);
 			assert_int_equal(len, 52 + 64 + 1 + strlen(names[n]) + 1 + 17 * p + 64);
-			assert_int_equal(record_read(&back, bytes, len, &op_public, seal_key), 0);
+			assert_int_equal(record_read(&back, bytes, len, &op_public, &keys), 0);
 			assert_same(&r, &back);
 			uint32_t index;
 			assert_true(record_peek_index(&index, bytes, len));
@@ -101,7 +101,7 @@ static void test_layout(void **state)
 	struct record r = sample(1, "ab");
 
 	(void)state;
-	size_t len = record_write(bytes, &r, &op, seal_key);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
 	static const uint8_t head[] = {1, 0, 1, 2, 3, 4, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
 			0x88, 0, 5, 4, 0, 1, 0, 0x5a};
 	static const uint8_t tail[] = {2, 'a', 'b', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10,
@@ -122,9 +122,9 @@ static void test_sealing(void **state)
 	struct aead_key key;
 
 	(void)state;
-	assert_int_not_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_not_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	const struct part info[] = {PART("psk", 3), PART(bytes + 52, 16)};
-	hkdf_expand(seal_key, info, 2, raw, sizeof raw);
+	hkdf_expand(keys.key[0], info, 2, raw, sizeof raw);
 	aead_expand(&key, AEAD_AES_256_GCM, raw);
 	memcpy(ad, bytes + 2, 12);
 	memcpy(ad + 12, r.public, KEY_SIZE);
@@ -139,10 +139,10 @@ static void test_tombstone(void **state)
 
 	(void)state;
 	r.removed = true;
-	size_t len = record_write(bytes, &r, &op, seal_key);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
 	assert_int_equal(len, 52 + 1 + 4 + 1 + 64);
 	/* Any cluster may know that a client is gone; the psk is not there to be had. */
-	assert_int_equal(record_read(&back, bytes, len, &op_public, other_seal_key), 0);
+	assert_int_equal(record_read(&back, bytes, len, &op_public, &other_keys), 0);
 	memset(r.psk, 0, KEY_SIZE);
 	assert_same(&r, &back);
 }
@@ -153,17 +153,17 @@ static void test_every_bit(void **state)
 	struct record r = sample(2, "laptop"), before, back;
 
 	(void)state;
-	size_t len = record_write(bytes, &r, &op, seal_key);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
 	memset(&before, 0xee, sizeof before);
 	for (size_t bit = 0; bit < 8 * len; bit++) {
 		bytes[bit / 8] ^= 1 << bit % 8;
 		back = before;
-		int rc = record_read(&back, bytes, len, &op_public, seal_key);
+		int rc = record_read(&back, bytes, len, &op_public, &keys);
 		assert_true(rc == -EINVAL || rc == -EBADMSG);
 		assert_memory_equal(&back, &before, sizeof back);
 		bytes[bit / 8] ^= 1 << bit % 8;
 	}
-	assert_int_equal(record_read(&back, bytes, len, &op_public, seal_key), 0);
+	assert_int_equal(record_read(&back, bytes, len, &op_public, &keys), 0);
 }
 
 static void test_every_length(void **state)
@@ -172,10 +172,10 @@ static void test_every_length(void **state)
 	struct record r = sample(3, "laptop"), back;
 
 	(void)state;
-	size_t len = record_write(bytes, &r, &op, seal_key);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
 	for (size_t n = 0; n <= sizeof bytes; n++) {
 		if (n != len)
-			assert_int_not_equal(record_read(&back, bytes, n, &op_public, seal_key), 0);
+			assert_int_not_equal(record_read(&back, bytes, n, &op_public, &keys), 0);
 	}
 }
 
@@ -185,9 +185,9 @@ static void test_foreign(void **state)
 	struct record r = sample(1, "laptop"), back;
 
 	(void)state;
-	size_t len = record_write(bytes, &r, &op, seal_key);
-	assert_int_equal(record_read(&back, bytes, len, &other_public, seal_key), -EBADMSG);
-	assert_int_equal(record_read(&back, bytes, len, &op_public, other_seal_key), -EKEYREJECTED);
+	size_t len = record_write(bytes, &r, &op, keys.key[0]);
+	assert_int_equal(record_read(&back, bytes, len, &other_public, &keys), -EBADMSG);
+	assert_int_equal(record_read(&back, bytes, len, &op_public, &other_keys), -EKEYREJECTED);
 }
 
 /* Signed by the operator, and still not a record: the reader keeps the limits too. */
@@ -200,26 +200,26 @@ static void test_limits(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad_names); i++) {
 		r = sample(0, bad_names[i]);
-		assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+		assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	}
 	r = sample(0, "a");
 	memset(r.name, 'a', sizeof r.name); /* 33 characters, no NUL */
-	assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	r = sample(8, "a");
 	r.prefix_count = 9;
-	assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	r = sample(2, "a");
 	r.prefixes[1].len = 129;
-	assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	r = sample(1, "a");
 	r.prefixes[0].len = 95; /* would be more than all of IPv4 */
-	assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	r = sample(0, "a");
 	r.port_first = 65535;
 	r.port_count = 2;
-	assert_int_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 	r.port_count = 1;
-	assert_int_not_equal(record_write(bytes, &r, &op, seal_key), 0);
+	assert_int_not_equal(record_write(bytes, &r, &op, keys.key[0]), 0);
 }
 
 /* A salt serves once: the same record sealed twice differs. */
@@ -229,8 +229,8 @@ static void test_salt(void **state)
 	struct record r = sample(0, "a");
 
 	(void)state;
-	assert_int_not_equal(record_write(a, &r, &op, seal_key), 0);
-	assert_int_not_equal(record_write(b, &r, &op, seal_key), 0);
+	assert_int_not_equal(record_write(a, &r, &op, keys.key[0]), 0);
+	assert_int_not_equal(record_write(b, &r, &op, keys.key[0]), 0);
 	assert_memory_not_equal(a + 52, b + 52, 16);
 	assert_memory_not_equal(a + 68, b + 68, 48);
 }

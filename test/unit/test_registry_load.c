@@ -34,6 +34,8 @@ static void ignore(void *arg, struct client *client, const struct session_record
 	(void)now;
 }
 
+static struct cluster_secrets secrets = {.count = 1};
+
 static int set_up(void **state)
 {
 	struct server_options o = {.number = 1, .active_sessions = 16, .cluster_key_count = 1,
@@ -52,10 +54,11 @@ static int set_up(void **state)
 	unlink(path);
 	clock_read(&now);
 	memcpy(o.cluster_secrets[0], secret, KEY_SIZE);
+	memcpy(secrets.secret[0], secret, KEY_SIZE);
 	assert_int_equal(server_init(&server, &o, &now), 0);
 	registry = (struct registry){
 		.ops = &registry_nats, .server = &server, .event = -1,
-		.o = {.op = &op_public, .cluster_secret = secret, .server_number = 1,
+		.o = {.op = &op_public, .cluster = &secrets, .server_number = 1,
 		      .cache_file = path, .max_age = 3600},
 	};
 	return 0;

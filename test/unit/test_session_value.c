@@ -164,21 +164,19 @@ static void implausible_fields_are_refused(void **state)
 
 static struct operator_key op;
 static struct operator_public op_public;
-static struct value_keys keys = {.op = &op_public};
+static struct value_keys keys;
+static const struct cluster_secrets secrets = {.count = 1, .secret = {{2}}};
 
 static int set_up(void **state)
 {
-	static const uint8_t operator_seed[KEY_SIZE] = {1}, secret[KEY_SIZE] = {2};
-	uint8_t public[KEY_SIZE];
+	static const uint8_t operator_seed[KEY_SIZE] = {1};
 	(void)state;
 
 	crypto_init(CRYPTO_AUTO);
 	operator_key_from_seed(&op, operator_seed);
 	memcpy(op_public.sign, op.sign_public, KEY_SIZE);
 	memcpy(op_public.seal, op.seal_public, KEY_SIZE);
-	registry_key(secret, keys.seal);
-	x25519_public(secret, public);
-	return record_seal_key(op.seal_secret, public, keys.record);
+	return value_keys_make(&keys, &secrets, &op_public, false);
 }
 
 static void keys_of_indexes(void **state)
@@ -230,7 +228,7 @@ static void signed_clients(void **state)
 	uint64_t version;
 	(void)state;
 
-	size_t len = record_write(bytes, &r, &op, keys.record);
+	size_t len = record_write(bytes, &r, &op, keys.record.key[0]);
 	assert_int_equal(client_value_read(&keys, "9", bytes, len, &read), 0);
 	assert_string_equal(read.name, "nine");
 	assert_true(record_peek_version(&version, bytes, len) && version == 3);
