@@ -364,7 +364,8 @@ static void messages(void **state)
 {
 	struct heartbeat h = {.flags = HEARTBEAT_JOINING, .version = {1, 2, 3},
 			.boot_random = {4, 5, 6}, .sent = 0x0102030405060708, .echo = 9, .echo_got = 10,
-			.highest = {11, 12, 13}, .digest = 14, .withdrawn = 0x8003}, found;
+			.highest = {11, 12, 13}, .digest = 14, .withdrawn = 0x8003, .cluster_keys = {15, 16}},
+			found;
 	struct lineage_seeds seeds = {.count = KEYRING_LINEAGES}, got;
 	uint8_t out[KEYS_SIZE_MAX + 64] = {0};
 	uint64_t random = 77;
@@ -372,7 +373,7 @@ static void messages(void **state)
 	(void)state;
 	assert_int_equal(heartbeat_write(out, &h), HEARTBEAT_SIZE);
 	assert_hex(out, "0101010203040506" "0102030405060708");
-	assert_hex(out + HEARTBEAT_SIZE - 2, "8003");
+	assert_hex(out + HEARTBEAT_SIZE - 18, "8003" "000000000000000f" "0000000000000010");
 	assert_true(heartbeat_read(&found, out, HEARTBEAT_SIZE));
 	assert_memory_equal(&found, &h, sizeof h);
 	assert_true(heartbeat_read(&found, out, HEARTBEAT_SIZE + 8)); /* a later version's */
