@@ -4,10 +4,9 @@
 
 #include "proto/wire.h"
 
-#define FLAG_EVEN    1
-#define FLAG_MORE    1
-#define FLAG_LATCHED 1
-#define VIEW_FIXED   (RELAY_ID_SIZE + 7 + 2 * (2 + 3 * ENDPOINT_WIRE))
+#define FLAG_EVEN  1
+#define FLAG_MORE  1
+#define VIEW_FIXED (RELAY_ID_SIZE + 7 + 2 * (2 + 2 * ENDPOINT_WIRE))
 
 const char *relay_status_key(enum relay_status s)
 {
@@ -119,7 +118,8 @@ bool relay_request_sound(const struct relay_request *q)
 {
 	if (q->protocol != RELAY_TCP && q->protocol != RELAY_UDP)
 		return false;
-	if (q->span < 1 || q->span > RELAY_SPAN_MAX || (q->even && q->span == 1))
+	if (q->span < 1 || q->span > (q->protocol == RELAY_UDP ? RELAY_SPAN_MAX : 1) ||
+			(q->even && q->span == 1))
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (!side_sound(&q->side[i]) || q->side[i].given.port + q->span - 1 > UINT16_MAX)
@@ -129,13 +129,18 @@ bool relay_request_sound(const struct relay_request *q)
 
 /* ---- RELAY_ANSWER ---- */
 
-static bool read_view_side(struct reader *r, struct relay_view_side *s)
+static bool read_view_side(struct reader *r, unsigned span, struct relay_view_side *s)
 {
+	uint8_t latched;
+
 	s->kind = read_u8(r);
-	s->latched = read_u8(r) & FLAG_LATCHED;
+	latched = read_u8(r); /* a bit for each port */
 	read_endpoint(r, &s->ours);
 	read_endpoint(r, &s->given);
-	read_endpoint(r, &s->at);
+	for (unsigned i = 0; i < span; i++) {
+		read_endpoint(r, &s->at[i]);
+		s->latched[i] = latched >> i & 1;
+	}
 	if (s->kind == RELAY_TOKEN)
 		read_copy(r, s->token, RELAY_TOKEN_SIZE);
 	return s->kind >= RELAY_GIVEN && s->kind <= RELAY_TOKEN;
@@ -146,10 +151,12 @@ static bool read_view(struct reader *r, struct relay_view *v)
 	read_copy(r, v->id, RELAY_ID_SIZE);
 	v->protocol = read_u8(r);
 	v->span = read_u8(r);
-	v->note = read_u8(r);
+	v->status = read_u8(r);
 	v->left = read_u32(r);
-	return read_view_side(r, &v->side[0]) && read_view_side(r, &v->side[1]) &&
-	       (v->protocol == RELAY_TCP || v->protocol == RELAY_UDP);
+	if ((v->protocol != RELAY_TCP && v->protocol != RELAY_UDP) || v->span < 1 ||
+			v->span > RELAY_SPAN_MAX)
+		return false;
+	return read_view_side(r, v->span, &v->side[0]) && read_view_side(r, v->span, &v->side[1]);
 }
 
 bool relay_answer_read(struct relay_answer *a, const uint8_t *plain, size_t len)
@@ -177,8 +184,9 @@ bool relay_answer_read(struct relay_answer *a, const uint8_t *plain, size_t len)
 
 static size_t view_size(const struct relay_view *v)
 {
-	return VIEW_FIXED + ((v->side[0].kind == RELAY_TOKEN) + (v->side[1].kind == RELAY_TOKEN)) *
-			RELAY_TOKEN_SIZE;
+	unsigned tokens = (v->side[0].kind == RELAY_TOKEN) + (v->side[1].kind == RELAY_TOKEN);
+
+	return VIEW_FIXED + 2u * v->span * ENDPOINT_WIRE + tokens * RELAY_TOKEN_SIZE;
 }
 
 static void write_view(struct writer *w, const struct relay_view *v)
@@ -186,16 +194,17 @@ static void write_view(struct writer *w, const struct relay_view *v)
 	write_bytes(w, v->id, RELAY_ID_SIZE);
 	write_u8(w, v->protocol);
 	write_u8(w, v->span);
-	write_u8(w, v->note);
+	write_u8(w, v->status);
 	write_u32(w, v->left);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct relay_view_side *s = &v->side[i];
 
 		write_u8(w, s->kind);
-		write_u8(w, s->latched ? FLAG_LATCHED : 0);
+		write_u8(w, (uint8_t)(s->latched[0] | s->latched[1] << 1));
 		write_endpoint(w, &s->ours);
 		write_endpoint(w, &s->given);
-		write_endpoint(w, &s->at);
+		for (unsigned port = 0; port < v->span; port++)
+			write_endpoint(w, &s->at[port]);
 		if (s->kind == RELAY_TOKEN)
 			write_bytes(w, s->token, RELAY_TOKEN_SIZE);
 	}

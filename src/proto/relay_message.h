@@ -73,17 +73,17 @@ struct relay_question {
 /* What a controller is told of a relay. */
 struct relay_view_side {
 	uint8_t kind;          /* enum relay_side_kind */
-	bool latched;
+	bool latched[RELAY_SPAN_MAX]; /* each port of the span is learnt apart */
 	struct endpoint ours;  /* what the side is to talk to: an anycast address and a port */
 	struct endpoint given; /* as in struct relay_side */
-	struct endpoint at;    /* where it is; zeros until it is latched */
+	struct endpoint at[RELAY_SPAN_MAX]; /* where it is; zeros until it is latched */
 	char token[RELAY_TOKEN_SIZE]; /* TOKEN; else zeros */
 };
 struct relay_view {
 	uint8_t id[RELAY_ID_SIZE];
 	uint8_t protocol, span;
-	uint8_t note;  /* enum relay_status: UNREACHABLE, or OK */
-	uint32_t left; /* s until it ends if it is not refreshed */
+	uint8_t status; /* enum relay_status: OK, PENDING, UNREACHABLE */
+	uint32_t left;  /* s until it ends if it is not refreshed */
 	struct relay_view_side side[2];
 };
 

@@ -20,6 +20,7 @@
 #include "proto/drop.h"
 #include "proto/epoch.h"
 #include "proto/handshake.h"
+#include "proto/relay_message.h"
 #include "proto/replay.h"
 #include "proto/session.h"
 
@@ -95,6 +96,7 @@ struct active {
 	X(MOVES, "moves", "endpoints moved")                                                       \
 	X(PROBES, "probes", "path MTU probes sent")                                                \
 	X(TICKETS, "tickets", "client records taken from tickets")                                  \
+	X(RELAY_QUESTIONS, "relay_questions", "questions about relays answered")                   \
 	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")
 enum server_event {
 #define X(name, key, text) SERVER_##name,
@@ -120,6 +122,13 @@ typedef void server_sending(void *arg, const struct client *client, uint16_t wri
 
 /* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
 typedef void client_lent(void *arg, const struct record *r);
+
+/*
+ * Called, in a worker, with what a client asks about relays that has the right to,
+ * from its proven endpoint.  Fills in status, more, count and relays.
+ */
+typedef void relay_control(void *arg, const struct instant *now, uint32_t owner,
+		const struct relay_question *q, struct relay_answer *a);
 
 /* What another server needs to have the same lineage: the oldest key that is still held.  Secret. */
 struct lineage_seed {
@@ -150,6 +159,8 @@ struct server_options {
 	void *sending_arg;
 	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
 	void *client_lent_arg;
+	relay_control *relay_control; /* NULL: there are no relays */
+	void *relay_control_arg;
 };
 
 struct cluster_key {
@@ -184,11 +195,13 @@ struct server {
 	uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
-	struct limiter challenges, handshakes, proven, hints;
+	struct limiter challenges, handshakes, proven, hints, relay_questions;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
 	_Atomic uint64_t hint_second, icmp_second, ticket_second;
 	client_lent *client_lent;
 	void *client_lent_arg;
+	relay_control *relay_control;
+	void *relay_control_arg;
 	record_changed *record_changed;
 	void *record_changed_arg;
 	record_written *record_written;

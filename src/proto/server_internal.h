@@ -2,8 +2,8 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * Between the server's own files: server.c (packet path), server_handshake.c,
- * server_path.c (control messages), server_record.c (where a client is) and
- * server_state.c (tables, epochs, eviction).
+ * server_path.c and server_relay.c (control messages), server_record.c (where a
+ * client is) and server_state.c (tables, epochs, eviction).
  */
 #ifndef PROTO_SERVER_INTERNAL_H
 #define PROTO_SERVER_INTERNAL_H
@@ -45,6 +45,12 @@ enum drop server_ticket(struct server *s, const struct instant *now, const struc
 /* control message in an accepted packet */
 enum drop server_control(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, struct output *out);
+/* … a RELAY (server_relay.c) */
+enum drop server_relay(struct server *s, const struct instant *now, struct active *a,
+		const struct arrival *p, struct output *out);
+/* Seals plain, which has HEADER_SIZE bytes of room before it and TAG_SIZE after, and sends it. */
+void server_reply(struct server *s, const struct instant *now, struct tx_key *tx,
+		const struct endpoint *to, uint8_t *plain, size_t len, struct output *out);
 /* a HELLO of kind TIME: exempt from the age test, so it comes before acceptance */
 enum drop server_time_hello(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, struct output *out);

@@ -22,8 +22,7 @@
 #define TIME_AGE_MIN     -32
 #define TIME_AGE_MAX     480 /* 1/16 s */
 
-/* Seals plain, which has HEADER_SIZE bytes of room before it and TAG_SIZE after, and sends it. */
-static void reply(struct server *s, const struct instant *now, struct tx_key *tx,
+void server_reply(struct server *s, const struct instant *now, struct tx_key *tx,
 		const struct endpoint *to, uint8_t *plain, size_t len, struct output *out)
 {
 	struct tx_run run = {0};
@@ -60,7 +59,7 @@ static void challenge(struct server *s, const struct instant *now, const struct 
 
 	cookie_make(k, c.kind, sid, &c.address, now->cluster, c.cookie);
 	server_event(s, kind == KIND_TIME ? SERVER_TIME_CHALLENGES : SERVER_PATH_CHALLENGES);
-	reply(s, now, tx, p->d->from, room.plain, challenge_write(room.plain, &c), out);
+	server_reply(s, now, tx, p->d->from, room.plain, challenge_write(room.plain, &c), out);
 }
 
 void server_time_challenge(struct server *s, const struct instant *now, struct active *a,
@@ -106,7 +105,7 @@ static void acknowledge(struct server *s, const struct instant *now, struct acti
 
 	memcpy(ack.cookie, h->cookie, COOKIE_SIZE);
 	server_need_tx(s, now, a);
-	reply(s, now, &a->tx, &h->address, room.plain, hello_ack_write(room.plain, &ack), out);
+	server_reply(s, now, &a->tx, &h->address, room.plain, hello_ack_write(room.plain, &ack), out);
 }
 
 static enum drop server_hello(struct server *s, const struct instant *now, struct active *a,
@@ -199,7 +198,7 @@ static enum drop answer_probe(struct server *s, const struct instant *now, struc
 	ack = (struct probe_ack){.size = probe.size, .id = probe.id};
 	memcpy(ack.sender, s->sender, SENDER_SIZE);
 	server_need_tx(s, now, a);
-	reply(s, now, &a->tx, p->d->from, room.plain, probe_ack_write(room.plain, &ack), out);
+	server_reply(s, now, &a->tx, p->d->from, room.plain, probe_ack_write(room.plain, &ack), out);
 	return DROP_NONE;
 }
 
@@ -239,7 +238,7 @@ static enum drop send_probe(struct server *s, const struct instant *now, struct 
 	probe_write(plain, CONTROL_PROBE, &probe);
 	server_event(s, SERVER_PROBES);
 	server_need_tx(s, now, a);
-	reply(s, now, &a->tx, &r->endpoint, plain, probe.size - overhead, out);
+	server_reply(s, now, &a->tx, &r->endpoint, plain, probe.size - overhead, out);
 	return DROP_NONE;
 }
 
@@ -276,7 +275,7 @@ void server_too_big(struct server *s, const struct instant *now, const uint8_t *
 	if (!a || server_downstream(s, now, a->client, &down) != DROP_NONE)
 		return;
 	server_event(s, SERVER_TOO_BIG);
-	reply(s, now, &down.active->tx, &down.record->endpoint, room.plain,
+	server_reply(s, now, &down.active->tx, &down.record->endpoint, room.plain,
 			probe_write(room.plain, CONTROL_PROBE_REQ, &ask), out);
 }
 
@@ -293,6 +292,8 @@ enum drop server_control(struct server *s, const struct instant *now, struct act
 		return answer_probe(s, now, a, p, out);
 	case CONTROL_PROBE_REQ:
 		return send_probe(s, now, a, p, out);
+	case CONTROL_RELAY:
+		return server_relay(s, now, a, p, out);
 	default:
 		return DROP_MALFORMED;
 	}

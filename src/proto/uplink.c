@@ -390,6 +390,7 @@ ticks uplink_deadline(const struct uplink *u, const struct instant *now)
 		next = MIN(next, u->hello.next);
 	if (u->newest && u->newest->confirmed)
 		next = MIN(next, MIN(u->up.next, u->down.next));
+	next = MIN(next, relay_deadline(u));
 	return MAX(next, now->boot);
 }
 
@@ -405,6 +406,7 @@ ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *ou
 	handshake_step(u, now, out);
 	hello_step(u, now, out);
 	probe_step(u, now, out);
+	relay_step(u, now, out);
 	suspect_silence(u, now, out);
 	if (u->newest && u->o.keepalive && now->boot >= u->last_sent + TICKS_S(u->o.keepalive))
 		uplink_keepalive(u, now, out);

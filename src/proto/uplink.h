@@ -12,6 +12,7 @@
  *   renewal     50–80 % of a session's rest     a handshake beside the session
  *   HELLO       new session, challenge, change  0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %
  *   keep-alive  nothing sent for the interval   one empty packet
+ *   relays      a question without its answer   0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %
  *   path MTU    see pmtu.h
  */
 #ifndef PROTO_UPLINK_H
@@ -20,6 +21,7 @@
 #include "proto/drop.h"
 #include "proto/handshake.h"
 #include "proto/pmtu.h"
+#include "proto/relay_message.h"
 #include "proto/replay.h"
 #include "proto/server.h" /* struct output, struct datagram */
 #include "proto/session.h"
@@ -29,6 +31,7 @@
 #define UPLINK_ATTEMPTS     3   /* handshakes whose late answer still counts */
 #define UPLINK_CLUSTER_KEYS 4
 #define UPLINK_SERVERS      2
+#define UPLINK_QUESTIONS    16  /* about relays, under way */
 
 /* One server's packets in one session. */
 struct uplink_sender {
@@ -79,6 +82,18 @@ struct uplink_hello {
 	ticks next;
 };
 
+/* The answer, or NULL: none came in time.  May ask the next question. */
+typedef void relay_answered(void *arg, const struct instant *now, const struct relay_answer *a);
+
+struct uplink_question {
+	bool used;
+	unsigned tries;
+	ticks next, end; /* boot time */
+	struct relay_question q;
+	relay_answered *answered;
+	void *arg;
+};
+
 /* X(name, key, text) */
 #define UPLINK_EVENTS(X)                                                                           \
 	X(HANDSHAKES_SENT, "handshakes_sent", "handshakes sent")                                   \
@@ -90,6 +105,7 @@ struct uplink_hello {
 	X(HINTS, "hints", "hints believed")                                                        \
 	X(KEYS_LEARNED, "keys_learned", "changes of the cluster's keys learned")                   \
 	X(KEYS_REFUSED, "keys_refused", "changes of them that the operator has not signed")        \
+	X(RELAY_QUESTIONS, "relay_questions", "questions about relays sent")                       \
 	X(KEEPALIVES, "keepalives", "keep-alives sent")                                            \
 	X(PROBES, "probes", "path MTU probes sent or asked for")
 enum uplink_event {
@@ -131,6 +147,7 @@ struct uplink {
 	struct uplink_session *newest; /* the one to send in, or NULL */
 	struct uplink_handshake handshake;
 	struct uplink_hello hello;
+	struct uplink_question question[UPLINK_QUESTIONS];
 	struct pmtu up, down;
 	uint16_t told_down; /* downstream MTU in the last HELLO */
 	uint8_t group_count, mac_count;
@@ -174,6 +191,14 @@ unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now);
 
 /* Brings up to date what the next run may begin with.  True: it has changed. */
 bool uplink_remember(const struct uplink *u, const struct instant *now, struct pmtu_memory *m);
+
+/*
+ * Asks the cluster about relays, as often as it takes within `patience` (at least 1 s): an answer
+ * PENDING is not passed on, but asked for again.  False: too many questions are under way.
+ * op and request are copied; request may be one of which only the id counts.
+ */
+bool uplink_relay_ask(struct uplink *u, const struct instant *now, enum relay_op op,
+		const struct relay_request *request, ticks patience, relay_answered *answered, void *arg);
 
 /* Whatever is due; returns the boot time at which to call again at the latest. */
 ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *out);

@@ -2,7 +2,8 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * Between the uplink's own files: uplink.c (sessions, receiving, the clock of
- * everything), uplink_handshake.c, uplink_path.c (HELLO, challenges, MTU).
+ * everything), uplink_handshake.c, uplink_path.c (HELLO, challenges, MTU),
+ * uplink_relay.c.
  */
 #ifndef PROTO_UPLINK_INTERNAL_H
 #define PROTO_UPLINK_INTERNAL_H
@@ -42,5 +43,13 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 void hello_with_ticket(struct uplink *u, const struct instant *now, struct output *out);
 void hello_step(struct uplink *u, const struct instant *now, struct output *out);
 void probe_step(struct uplink *u, const struct instant *now, struct output *out);
+/* How long to wait after the n-th of a row: 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 %. */
+ticks uplink_interval(struct uplink *u, unsigned n);
+
+/* ---- uplink_relay.c ---- */
+void relay_step(struct uplink *u, const struct instant *now, struct output *out);
+ticks relay_deadline(const struct uplink *u);
+enum drop relay_take_answer(struct uplink *u, const struct instant *now, const uint8_t *plain,
+		size_t len);
 
 #endif

@@ -13,11 +13,8 @@
 
 /* ---- HELLO ---- */
 
-/* 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 % */
-static ticks hello_interval(struct uplink *u)
+ticks uplink_interval(struct uplink *u, unsigned n)
 {
-	unsigned n = u->hello.tries;
-
 	if (n <= 3)
 		return TICKS_MS(200u << (n - 1));
 	return uplink_jitter(u, TICKS_S(2u << MIN(n - 4, 3)));
@@ -80,13 +77,13 @@ void hello_with_ticket(struct uplink *u, const struct instant *now, struct outpu
 	u->hello.changed = false;
 	u->hello.pending = true;
 	u->hello.tries = 1; /* the ticket was the first; by the next the server has read it */
-	u->hello.next = now->boot + hello_interval(u);
+	u->hello.next = now->boot + uplink_interval(u, u->hello.tries);
 }
 
 static void hello_now(struct uplink *u, const struct instant *now, struct output *out)
 {
 	u->hello.tries++;
-	u->hello.next = now->boot + hello_interval(u);
+	u->hello.next = now->boot + uplink_interval(u, u->hello.tries);
 	hello_send(u, now, out);
 }
 
@@ -284,6 +281,8 @@ enum drop uplink_control(struct uplink *u, const struct instant *now, struct upl
 	case CONTROL_PROBE_REQ: /* from a server: it was told that packets to us are too big */
 		pmtu_doubt(&u->down, now->boot);
 		return DROP_NONE;
+	case CONTROL_RELAY_ANSWER:
+		return relay_take_answer(u, now, plain, len);
 	default:
 		return DROP_MALFORMED;
 	}

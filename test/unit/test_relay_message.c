@@ -126,6 +126,11 @@ static void soundness(void **state)
 		assert_int_equal(relay_request_sound(&q), v == 1 || v == 2);
 	}
 	q = request();
+	q.protocol = RELAY_TCP;
+	assert_true(relay_request_sound(&q));
+	q.span = 2; /* it has one port a side */
+	assert_false(relay_request_sound(&q));
+	q = request();
 	q.even = true; /* of one port there is nothing to choose */
 	assert_false(relay_request_sound(&q));
 	q.span = 2;
@@ -147,10 +152,27 @@ static struct relay_view view(bool tokens)
 		else
 			v.side[i].given = at("203.0.113.5:22");
 		if (i)
-			v.side[i].at = at("203.0.113.9:4000");
-		v.side[i].latched = i;
+			v.side[i].at[0] = at("203.0.113.9:4000");
+		v.side[i].latched[0] = i;
 	}
 	return v;
+}
+
+/* Each port of a span has its own place, learnt or not. */
+static void spans(void **state)
+{
+	struct relay_answer a = {.op = RELAY_OP_ADD, .count = 1}, back;
+	uint8_t out[RELAY_ANSWER_MAX];
+
+	(void)state;
+	a.relay[0] = view(false);
+	a.relay[0].protocol = RELAY_UDP;
+	a.relay[0].span = 2;
+	a.relay[0].side[0].at[1] = at("[2001:db8::9]:7");
+	a.relay[0].side[0].latched[1] = true;
+	memset(&back, 0, sizeof back);
+	assert_true(relay_answer_read(&back, out, relay_answer_write(out, &a)));
+	assert_memory_equal(&back.relay[0], &a.relay[0], sizeof a.relay[0]);
 }
 
 /* All of a page comes back; of one that is too large, as much as fits, and `more`. */
@@ -223,7 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(question_bytes), cmocka_unit_test(unsound_is_read),
-		cmocka_unit_test(soundness), cmocka_unit_test(pages),
+		cmocka_unit_test(soundness), cmocka_unit_test(spans), cmocka_unit_test(pages),
 		cmocka_unit_test(answers_refused), cmocka_unit_test(statuses),
 	};
 
