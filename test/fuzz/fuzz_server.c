@@ -14,6 +14,7 @@
  *   - no number is used twice under one key;
  *   - a record's endpoint is an address that a cookie of its session was sent to;
  *   - exactly the clients with a record are members of the groups in it;
+ *   - a question about relays comes from an endpoint on record, of a client with the right;
  *   - a record is only lent by a ticket that was not changed, of a client not known.
  */
 #include <urcu-qsbr.h>
@@ -100,7 +101,7 @@ static struct fuzz {
 	/* the datagram under way */
 	const struct datagram *in;
 	size_t answered; /* bytes to an address not on record */
-	unsigned lent;
+	unsigned lent, asked;
 } f;
 
 /* ---- what the server sends ---- */
@@ -185,6 +186,8 @@ static bool sent_down(const struct endpoint *to, const uint8_t *packet, size_t l
 	MUST(len <= sizeof plain);
 	session = open_down(packet, len, plain);
 	len -= PACKET_OVERHEAD;
+	if (plain[0] == CONTROL_BYTE(CONTROL_RELAY_ANSWER))
+		MUST(len <= RELAY_ANSWER_MAX && on_record(to));
 	if (challenge_read(&c, plain, len)) {
 		MUST(endpoint_equal(&c.address, to) && c.time == f.now.cluster);
 		remember_cookie(session, c.kind, to, c.cookie);
@@ -247,6 +250,23 @@ static void sent(struct output *out, const struct endpoint *to, const uint8_t *p
 	MUST(back || acknowledged);
 	f.answered += len;
 	MUST(f.answered <= f.in->len);
+}
+
+/* ---- what it is asked about relays ---- */
+
+/* As full an answer as there can be, so that all of it goes through the writer. */
+static void control(void *arg, const struct instant *now, uint32_t owner,
+		const struct relay_question *q, struct relay_answer *a)
+{
+	MUST(arg == &f && now == &f.now && owner == 1 && f.in && on_record(f.in->from));
+	f.asked++;
+	a->count = q->op % (RELAY_PAGE + 1);
+	for (unsigned i = 0; i < a->count; i++) {
+		a->relay[i].protocol = RELAY_UDP;
+		a->relay[i].span = 2;
+		a->relay[i].side[0].kind = RELAY_GIVEN;
+		a->relay[i].side[1].kind = q->number & 1 ? RELAY_TOKEN : RELAY_LEARNT;
+	}
 }
 
 /* ---- what it gets ---- */
@@ -525,6 +545,7 @@ static struct directory *make_directory(unsigned clients)
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct record r = {.index = i + 1, .rights = RIGHT_ETHERNET, .prefix_count = 1};
 
+		r.rights |= i == 0 ? RIGHT_RELAY : 0;
 		r.version = i == CLIENTS - 1 ? f.version : 1;
 		r.removed = i >= clients;
 		memcpy(r.public, client_pair[i].public, KEY_SIZE);
@@ -603,6 +624,7 @@ static void begin(void)
 		.keepalive_max = 100, .cluster_key_count = 1, .start = &lineage,
 		.limits = key_limits, .record_changed = members_record_changed,
 		.record_changed_arg = &f.owner, .client_lent = lent,
+		.relay_control = control, .relay_control_arg = &f,
 	};
 
 	f = (struct fuzz){.output.send = sent, .version = 2};

@@ -11,6 +11,7 @@
  *   - what goes out goes to a server of the configuration, fits the path, and is
  *     what a server would accept: padded, well-formed, with a number above the
  *     last one and a T not before the last one of its session;
+ *   - a question about relays is answered once, by its own answer, or by none in time;
  *   - one ephemeral never encrypts two different things.
  */
 #include "fuzz.h"
@@ -21,6 +22,7 @@
 #define SENDERS  3
 #define MESSAGES 4 /* handshakes of the client that can still be answered */
 #define ACCEPTED 256
+#define QUESTIONS SCRIPT_STEPS
 
 enum step { RAW, SEALED, ANSWER, RETRY, HINT, CLOCK, SEND, CHANGE, STEP_COUNT };
 enum sealed_flag { CHACHA = 1, SAME_NUMBER = 2, SPOILT = 4, IN_PLACE = 8, PRESENT_COOKIE = 16,
@@ -53,6 +55,7 @@ static struct fuzz {
 	uint8_t message[MESSAGES][MESSAGE1_SIZE];
 	uint8_t last_packet[HEADER_SIZE];
 	uint64_t accepted[ACCEPTED]; /* hashes of packets that were */
+	unsigned question_count, waiting[QUESTIONS];
 } f;
 
 /* ---- what the client sends ---- */
@@ -92,10 +95,15 @@ static struct session *session_of(const uint8_t *packet)
 
 static void check_control(const uint8_t *plain, size_t len)
 {
+	struct relay_question question;
 	struct probe probe;
 	struct hello hello;
 
 	switch (plain[0]) {
+	case CONTROL_BYTE(CONTROL_RELAY):
+		MUST(relay_question_read(&question, plain, len) && len == RELAY_QUESTION_SIZE);
+		MUST(f.uplink.newest->confirmed && question.request.lifetime == 600);
+		break;
 	case 0x10 | CONTROL_HELLO:
 		MUST(hello_read(&hello, plain, len) && hello.down_mtu >= PMTU_BASE &&
 				hello.down_mtu <= PMTU_FIRST);
@@ -283,6 +291,13 @@ static void patch(uint8_t *plain, size_t len, uint8_t flags)
 
 	if ((flags & PRESENT_COOKIE) && len >= HELLO_ACK_SIZE)
 		memcpy(plain + 2, f.uplink.hello.cookie, COOKIE_SIZE);
+	for (unsigned i = 0; i < UPLINK_QUESTIONS && len >= RELAY_ANSWER_FIXED; i++)
+		if ((flags & PRESENT_UP) && plain[0] == CONTROL_BYTE(CONTROL_RELAY_ANSWER) &&
+				f.uplink.question[i].used) {
+			plain[1] = f.uplink.question[i].q.op;
+			store_be32(plain + 2, f.uplink.question[i].q.number);
+			return;
+		}
 	if ((flags & (PRESENT_UP | PRESENT_DOWN)) && len >= PROBE_FIXED)
 		store_be32(plain + 4, p->id);
 }
@@ -472,6 +487,27 @@ static void step_send(struct reader *script)
 	tx_run_end(&run);
 }
 
+/* Each is answered once: not by others' answers, nor by a copy of its own, nor PENDING. */
+static void answered(void *arg, const struct instant *now, const struct relay_answer *a)
+{
+	unsigned *waiting = arg;
+
+	MUST(now == &f.now && *waiting == 1);
+	MUST(!a || (a->status != RELAY_STATUS_PENDING && a->count <= RELAY_PAGE));
+	*waiting = 0;
+}
+
+static void question(uint8_t op, uint8_t patience)
+{
+	struct relay_request q = {.lifetime = 600};
+
+	if (f.question_count == QUESTIONS)
+		return;
+	f.waiting[f.question_count] = 1;
+	f.question_count += uplink_relay_ask(&f.uplink, &f.now, 1 + op % 5, &q, TICKS_S(patience),
+			answered, &f.waiting[f.question_count]);
+}
+
 static void step_change(struct reader *script)
 {
 	uint8_t what = read_u8(script), count = read_u8(script), value = read_u8(script);
@@ -479,7 +515,7 @@ static void step_change(struct reader *script)
 
 	memset(groups, value, sizeof groups);
 	memset(macs, value, sizeof macs);
-	switch (what % 4) {
+	switch (what % 5) {
 	case 0:
 		uplink_moved(&f.uplink, &f.now, &f.output);
 		break;
@@ -491,6 +527,9 @@ static void step_change(struct reader *script)
 		break;
 	case 3:
 		uplink_set_macs(&f.uplink, &f.now, macs, count % ARRAY_SIZE(macs), &f.output);
+		break;
+	case 4:
+		question(count, value);
 		break;
 	}
 }

@@ -35,6 +35,13 @@ HELLO_ACK = u8(0x13, 0) + COOKIE
 PROBE = u8(0x14, 0) + u16(1400) + bytes(4)
 PROBE_ACK = u8(0x15, 0) + u16(1500) + struct.pack(">I", 1) + u8(0, 0, 1, 2, 3)
 PROBE_REQ = u8(0x16, 0) + u16(1400) + bytes(4)
+RELAY = u8(0x17, 1) + struct.pack(">I", 7) + bytes(range(16)) + u16(600) + u8(17, 1, 0, 0) + \
+    u8(1, 4) + V4 + u16(5060) + u8(4, 6) + bytes(18)
+RELAY_LIST = u8(0x17, 5) + struct.pack(">I", 9) + bytes(62)
+GIVEN_VIEW = u8(1, 0) + V4 + u16(20000) + V4 + u16(5060) + bytes(18)
+TOKEN_VIEW = u8(4, 1) + V4 + u16(20001) + bytes(18) + V4 + u16(9) + b"A" * 64
+RELAY_VIEW = bytes(range(16)) + u8(17, 1, 0) + struct.pack(">I", 600) + GIVEN_VIEW + TOKEN_VIEW
+RELAY_ANSWER = u8(0x18, 1) + struct.pack(">I", 7) + u8(0, 0, 1) + RELAY_VIEW
 IPV4 = bytes.fromhex("4500001c000000004011f96c0a0000010a000002") + bytes(8)
 ETHERNET = u8(0x30, 0) + data(bytes(14))
 
@@ -42,6 +49,8 @@ wire = {
     "challenge": CHALLENGE, "time_challenge": TIME_CHALLENGE, "hello": HELLO,
     "hello_lists": HELLO + GROUPS + MACS + bytes(40), "hello_ack": HELLO_ACK, "probe": PROBE,
     "probe_ack": PROBE_ACK, "probe_req": PROBE_REQ, "unknown_tlv": HELLO_ACK + u8(9) + data(b"xyz"),
+    "relay": RELAY, "relay_list": RELAY_LIST + bytes(20), "relay_answer": RELAY_ANSWER,
+    "relay_answer_page": RELAY_ANSWER[:8] + u8(5) + 5 * RELAY_VIEW,
 }
 
 
@@ -137,6 +146,9 @@ server = {
     "spoilt": sealed(IPV4, flags=0x14, spoil=30) + sealed(IPV4, flags=0x14, spoil=0),
     "ticket": ticket() + ticket(flags=1) + ticket(flags=4, spoil=17) + ticket(flags=4, spoil=90) +
               ticket(0) + ticket(5) + replay(0) + clock(200) + clock(200) + clock(200) + ticket(),
+    "relay": BY_HANDSHAKE + sealed(RELAY, session=9) + sealed(RELAY_LIST, session=9) +
+             sealed(RELAY, session=9, address=1) + sealed(RELAY[:60], session=9) + replay(4) +
+             handshake(1) + hello(session=1) + sealed(RELAY, session=10),
     "stranger": sealed(PADDED, session=2) + raw(u8(0xA2, 1) + bytes(40)) + raw(b"x"),
 }
 
@@ -198,6 +210,9 @@ uplink = {
              down(IPV4, 0x80, which=5) + down(CHALLENGE, 0x80, which=5) + tick(200) + tick(200),
     "moved": KEEPALIVE + READY + change(0) + tick(10) + change(1, 16) + change(2, 3, 0xFF) +
              change(3, 2, 2) + tick(1),
+    "relays": KEEPALIVE + READY + change(4, 0, 20) + tick() + down(RELAY_ANSWER) +
+              down(RELAY_ANSWER[:6] + u8(1, 0, 0), UP_FLAG) + tick(0.3) + down(RELAY_ANSWER, UP_FLAG) +
+              change(4, 4, 1) + tick() + tick(2) + down(RELAY_ANSWER, UP_FLAG),
     "unlinkable": u8(3) + READY + change(0) + tick() + answer(),
     "unsound": KEEPALIVE + tick() + answer(8, 1) + tick() + answer(16, 0x80) + tick(1) +
                answer(32, 3) + answer(64, 40) + tick(1) + answer(4) + answer(2),
