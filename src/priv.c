@@ -5,6 +5,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/sockios.h>
 #include <pwd.h>
 #include <sched.h>
@@ -161,7 +162,7 @@ static const int hostile[] = {
 	SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd), SCMP_SYS(mount), SCMP_SYS(move_mount),
 	SCMP_SYS(pivot_root), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(kexec_load),
 	SCMP_SYS(kexec_file_load), SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(userfaultfd),
-	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(keyctl), SCMP_SYS(io_uring_setup),
+	SCMP_SYS(perf_event_open), SCMP_SYS(keyctl), SCMP_SYS(io_uring_setup),
 };
 
 /* An argument that is an int: the upper half of its register is undefined. */
@@ -183,6 +184,10 @@ static const struct {
 	{SCMP_SYS(ioctl), INT_IS(1, FIONREAD)},
 	{SCMP_SYS(ioctl), INT_IS(1, TCGETS)},
 	{SCMP_SYS(ioctl), INT_IS(1, SIOCGIFINDEX)},
+	/* the relays' table, by descriptors that are open: no programs, no new maps */
+	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_LOOKUP_ELEM)},
+	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_UPDATE_ELEM)},
+	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_DELETE_ELEM)},
 	/* no memory that can be run */
 	{SCMP_SYS(mmap), BITS_ARE(2, PROT_EXEC, 0)},
 	{SCMP_SYS(mprotect), BITS_ARE(2, PROT_EXEC, 0)},

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+#include "path/relay_bpf.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/relay.skel.h"
+
+/* Where the filter hangs; what an earlier daemon left there is replaced ("an"). */
+#define FILTER_PRIORITY 0x616e
+#define FILTER_HANDLE   1
+
+struct relay_bpf {
+	struct relay_skeleton *program;
+	struct ring_buffer *ring;
+	int entries, counters; /* maps */
+	unsigned cpus;
+	unsigned attached;
+	int devices[RELAY_UPLINKS_MAX];
+	void (*up)(void *arg, const struct relay_event *e);
+	void *arg;
+};
+
+__attribute__((format(printf, 3, 4)))
+static bool fail(char *error, size_t error_size, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(error, error_size, format, ap);
+	va_end(ap);
+	return false;
+}
+
+/* ---- loading ---- */
+
+static bool load(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
+{
+	int result;
+
+	b->program = relay_skeleton__open();
+	if (!b->program)
+		return fail(error, size, "the relay program cannot be read: %s", strerror(errno));
+	b->program->rodata->config = *o->config;
+	bpf_map__set_max_entries(b->program->maps.entries, o->entries);
+	result = relay_skeleton__load(b->program);
+	if (result == -EPERM || result == -EACCES)
+		return fail(error, size, "the kernel does not let us load the relay program: it takes "
+				"root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
+	if (result == -ENOMEM)
+		return fail(error, size, "there is no memory for %u relay entries", o->entries);
+	if (result != 0)
+		return fail(error, size, "the kernel refuses the relay program: %s: it takes Linux 5.19 "
+				"with BPF and its JIT", strerror(-result));
+	b->entries = bpf_map__fd(b->program->maps.entries);
+	b->counters = bpf_map__fd(b->program->maps.counters);
+	return true;
+}
+
+/* Its packets must begin with an Ethernet header. */
+static bool check_device(const char *name, int *index, char *error, size_t size)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+	struct ifreq request = {0};
+
+	*index = (int)if_nametoindex(name);
+	if (*index == 0 || fd < 0) {
+		if (fd >= 0)
+			close(fd);
+		return fail(error, size, "there is no device %s to relay on", name);
+	}
+	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+	result = ioctl(fd, SIOCGIFHWADDR, &request);
+	close(fd);
+	if (result != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		return fail(error, size, "relays need an Ethernet device, and %s is none", name);
+	return true;
+}
+
+static bool attach(struct relay_bpf *b, const char *name, char *error, size_t size)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+			.flags = BPF_TC_F_REPLACE);
+	int result;
+
+	if (!check_device(name, &hook.ifindex, error, size))
+		return false;
+	filter.prog_fd = bpf_program__fd(b->program->progs.relay_ingress);
+	result = bpf_tc_hook_create(&hook);
+	if (result == 0 || result == -EEXIST)
+		result = bpf_tc_attach(&hook, &filter);
+	if (result == -EINVAL || result == -ENOENT || result == -EOPNOTSUPP)
+		return fail(error, size, "the relay program cannot be attached to %s: its kernel lacks "
+				"sch_ingress or cls_bpf, or other filters are in the way (tc qdisc, tc "
+				"filter show dev %s ingress)", name, name);
+	if (result != 0)
+		return fail(error, size, "the relay program cannot be attached to %s: %s", name,
+				strerror(-result));
+	b->devices[b->attached++] = hook.ifindex;
+	return true;
+}
+
+static int event(void *arg, void *data, size_t size)
+{
+	struct relay_bpf *b = arg;
+
+	if (size >= sizeof(struct relay_event))
+		b->up(b->arg, data);
+	return 0;
+}
+
+static bool open_all(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
+{
+	int cpus = libbpf_num_possible_cpus();
+
+	if (cpus <= 0)
+		return fail(error, size, "the number of CPUs is not known: %s", strerror(-cpus));
+	b->cpus = (unsigned)cpus;
+	if (!load(b, o, error, size))
+		return false;
+	b->ring = ring_buffer__new(bpf_map__fd(b->program->maps.events), event, b, NULL);
+	if (!b->ring)
+		return fail(error, size, "the relay program's ring buffer cannot be mapped: %s",
+				strerror(errno));
+	for (unsigned i = 0; i < o->uplink_count; i++) {
+		if (!attach(b, o->uplinks[i], error, size))
+			return false;
+	}
+	return true;
+}
+
+struct relay_bpf *relay_bpf_open(const struct relay_bpf_options *o, char *error, size_t error_size)
+{
+	struct relay_bpf *b;
+
+	if (o->uplink_count == 0 || o->uplink_count > RELAY_UPLINKS_MAX) {
+		fail(error, error_size, "relays need between 1 and %d uplinks, and %u are named",
+				RELAY_UPLINKS_MAX, o->uplink_count);
+		return NULL;
+	}
+	libbpf_set_print(NULL); /* what goes wrong is told in our own words */
+	b = calloc(1, sizeof *b);
+	if (!b) {
+		fail(error, error_size, "there is no memory for the relay program");
+		return NULL;
+	}
+	b->up = o->up;
+	b->arg = o->arg;
+	if (!open_all(b, o, error, error_size)) {
+		relay_bpf_close(b);
+		return NULL;
+	}
+	return b;
+}
+
+/* The qdisc stays: other filters may hang there too. */
+void relay_bpf_close(struct relay_bpf *b)
+{
+	if (!b)
+		return;
+	for (unsigned i = 0; i < b->attached; i++) {
+		LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS,
+				.ifindex = b->devices[i]);
+		LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE,
+				.priority = FILTER_PRIORITY);
+
+		bpf_tc_detach(&hook, &filter);
+	}
+	ring_buffer__free(b->ring);
+	relay_skeleton__destroy(b->program);
+	free(b);
+}
+
+/* ---- the table ---- */
+
+int relay_bpf_put(struct relay_bpf *b, const struct relay_key *key, const struct relay_entry *e)
+{
+	struct relay_entry now = *e, was = {0};
+	int result = bpf_map_lookup_elem(b->entries, key, &was);
+
+	if (result != 0 && result != -ENOENT)
+		return result;
+	now.limit_period = was.limit_period;
+	now.limit_count = was.limit_count;
+	now.packets = was.packets;
+	now.bytes = was.bytes;
+	return bpf_map_update_elem(b->entries, key, &now, BPF_ANY);
+}
+
+int relay_bpf_delete(struct relay_bpf *b, const struct relay_key *key)
+{
+	return bpf_map_delete_elem(b->entries, key);
+}
+
+int relay_bpf_counters(struct relay_bpf *b, const struct relay_key *key, uint64_t *packets,
+		uint64_t *bytes)
+{
+	struct relay_entry e;
+	int result = bpf_map_lookup_elem(b->entries, key, &e);
+
+	if (result != 0)
+		return result;
+	*packets = e.packets;
+	*bytes = e.bytes;
+	return 0;
+}
+
+/* ---- what comes up ---- */
+
+int relay_bpf_fd(const struct relay_bpf *b)
+{
+	return ring_buffer__epoll_fd(b->ring);
+}
+
+void relay_bpf_poll(struct relay_bpf *b)
+{
+	ring_buffer__consume(b->ring);
+}
+
+void relay_bpf_totals(struct relay_bpf *b, uint64_t up[RELAY_UP_COUNT],
+		uint64_t dropped[RELAY_BPF_DROP_COUNT])
+{
+	struct relay_counter *each = calloc(b->cpus, sizeof *each);
+
+	for (uint32_t i = 0; i < RELAY_COUNTERS; i++) {
+		uint64_t sum = 0;
+
+		if (each && bpf_map_lookup_elem(b->counters, &i, each) == 0) {
+			for (unsigned cpu = 0; cpu < b->cpus; cpu++)
+				sum += each[cpu].total;
+		}
+		if (i < RELAY_UP_COUNT)
+			up[i] = sum;
+		else
+			dropped[i - RELAY_UP_COUNT] = sum;
+	}
+	free(each);
+}
