@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/fail.h"
 #include "bpf/relay.skel.h"
 
 /* Where the filter hangs; what an earlier daemon left there is replaced ("an"). */
@@ -33,44 +33,33 @@ struct relay_bpf {
 	void *arg;
 };
 
-__attribute__((format(printf, 3, 4)))
-static bool fail(char *error, size_t error_size, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return false;
-}
-
 /* ---- loading ---- */
 
-static bool load(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
+static int load(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
 {
 	int result;
 
 	b->program = relay_skeleton__open();
 	if (!b->program)
-		return fail(error, size, "the relay program cannot be read: %s", strerror(errno));
+		return fail(-errno, error, size, "the relay program cannot be read: %s", strerror(errno));
 	b->program->rodata->config = *o->config;
 	bpf_map__set_max_entries(b->program->maps.entries, o->entries);
 	result = relay_skeleton__load(b->program);
 	if (result == -EPERM || result == -EACCES)
-		return fail(error, size, "the kernel does not let us load the relay program: it takes "
+		return fail(result, error, size, "the kernel does not let us load the relay program: it takes "
 				"root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
 	if (result == -ENOMEM)
-		return fail(error, size, "there is no memory for %u relay entries", o->entries);
+		return fail(result, error, size, "there is no memory for %u relay entries", o->entries);
 	if (result != 0)
-		return fail(error, size, "the kernel refuses the relay program: %s: it takes Linux 5.19 "
+		return fail(result, error, size, "the kernel refuses the relay program: %s: it takes Linux 5.19 "
 				"with BPF and its JIT", strerror(-result));
 	b->entries = bpf_map__fd(b->program->maps.entries);
 	b->counters = bpf_map__fd(b->program->maps.counters);
-	return true;
+	return 0;
 }
 
 /* Its packets must begin with an Ethernet header. */
-static bool check_device(const char *name, int *index, char *error, size_t size)
+static int check_device(const char *name, int *index, char *error, size_t size)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
 	struct ifreq request = {0};
@@ -79,38 +68,38 @@ static bool check_device(const char *name, int *index, char *error, size_t size)
 	if (*index == 0 || fd < 0) {
 		if (fd >= 0)
 			close(fd);
-		return fail(error, size, "there is no device %s to relay on", name);
+		return fail(-ENODEV, error, size, "there is no device %s to relay on", name);
 	}
 	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
 	result = ioctl(fd, SIOCGIFHWADDR, &request);
 	close(fd);
 	if (result != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-		return fail(error, size, "relays need an Ethernet device, and %s is none", name);
-	return true;
+		return fail(-ENODEV, error, size, "relays need an Ethernet device, and %s is none", name);
+	return 0;
 }
 
-static bool attach(struct relay_bpf *b, const char *name, char *error, size_t size)
+static int attach(struct relay_bpf *b, const char *name, char *error, size_t size)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
 			.flags = BPF_TC_F_REPLACE);
-	int result;
+	int result = check_device(name, &hook.ifindex, error, size);
 
-	if (!check_device(name, &hook.ifindex, error, size))
-		return false;
+	if (result != 0)
+		return result;
 	filter.prog_fd = bpf_program__fd(b->program->progs.relay_ingress);
 	result = bpf_tc_hook_create(&hook);
 	if (result == 0 || result == -EEXIST)
 		result = bpf_tc_attach(&hook, &filter);
 	if (result == -EINVAL || result == -ENOENT || result == -EOPNOTSUPP)
-		return fail(error, size, "the relay program cannot be attached to %s: its kernel lacks "
+		return fail(result, error, size, "the relay program cannot be attached to %s: its kernel lacks "
 				"sch_ingress or cls_bpf, or other filters are in the way (tc qdisc, tc "
 				"filter show dev %s ingress)", name, name);
 	if (result != 0)
-		return fail(error, size, "the relay program cannot be attached to %s: %s", name,
+		return fail(result, error, size, "the relay program cannot be attached to %s: %s", name,
 				strerror(-result));
 	b->devices[b->attached++] = hook.ifindex;
-	return true;
+	return 0;
 }
 
 static int event(void *arg, void *data, size_t size)
@@ -122,24 +111,23 @@ static int event(void *arg, void *data, size_t size)
 	return 0;
 }
 
-static bool open_all(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
+static int open_all(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
 {
-	int cpus = libbpf_num_possible_cpus();
+	int cpus = libbpf_num_possible_cpus(), result;
 
 	if (cpus <= 0)
-		return fail(error, size, "the number of CPUs is not known: %s", strerror(-cpus));
+		return fail(cpus, error, size, "the number of CPUs is not known: %s", strerror(-cpus));
 	b->cpus = (unsigned)cpus;
-	if (!load(b, o, error, size))
-		return false;
+	result = load(b, o, error, size);
+	if (result != 0)
+		return result;
 	b->ring = ring_buffer__new(bpf_map__fd(b->program->maps.events), event, b, NULL);
 	if (!b->ring)
-		return fail(error, size, "the relay program's ring buffer cannot be mapped: %s",
+		return fail(-errno, error, size, "the relay program's ring buffer cannot be mapped: %s",
 				strerror(errno));
-	for (unsigned i = 0; i < o->uplink_count; i++) {
-		if (!attach(b, o->uplinks[i], error, size))
-			return false;
-	}
-	return true;
+	for (unsigned i = 0; result == 0 && i < o->uplink_count; i++)
+		result = attach(b, o->uplinks[i], error, size);
+	return result;
 }
 
 struct relay_bpf *relay_bpf_open(const struct relay_bpf_options *o, char *error, size_t error_size)
@@ -147,19 +135,19 @@ struct relay_bpf *relay_bpf_open(const struct relay_bpf_options *o, char *error,
 	struct relay_bpf *b;
 
 	if (o->uplink_count == 0 || o->uplink_count > RELAY_UPLINKS_MAX) {
-		fail(error, error_size, "relays need between 1 and %d uplinks, and %u are named",
+		fail(-EINVAL, error, error_size, "relays need between 1 and %d uplinks, and %u are named",
 				RELAY_UPLINKS_MAX, o->uplink_count);
 		return NULL;
 	}
 	libbpf_set_print(NULL); /* what goes wrong is told in our own words */
 	b = calloc(1, sizeof *b);
 	if (!b) {
-		fail(error, error_size, "there is no memory for the relay program");
+		fail(-ENOMEM, error, error_size, "there is no memory for the relay program");
 		return NULL;
 	}
 	b->up = o->up;
 	b->arg = o->arg;
-	if (!open_all(b, o, error, error_size)) {
+	if (open_all(b, o, error, error_size) != 0) {
 		relay_bpf_close(b);
 		return NULL;
 	}
