@@ -70,8 +70,10 @@ static void follow_groups(struct daemon *d, struct worker *w)
 static ticks client_timer(void *arg, struct worker *w)
 {
 	struct daemon *d = arg;
-	ticks next = uplink_tick(&d->uplink, &w->now, &w->output);
+	ticks next;
 
+	relay_client_tick(d, w);
+	next = uplink_tick(&d->uplink, &w->now, &w->output);
 	follow_groups(d, w);
 	follow_mtu(d, &w->now);
 	keep_memory(d, &w->now);
@@ -166,6 +168,9 @@ int client_role_start(struct daemon *d, char error[SENTENCE])
 		failed = start_sockets(d, error);
 	if (!failed)
 		failed = start_device(d, error);
+	if (failed)
+		return failed;
+	failed = relay_client_start(d, error);
 	if (failed)
 		return failed;
 	w = d->path.worker[0];

@@ -163,13 +163,18 @@ static const struct command {
 	{"undrain", undrain_json},
 };
 
-static char *answer_to(struct daemon *d, const char *line)
+static const char relay_prefix[] = "relay ";
+
+/* NULL and *later: somebody else will answer, and close fd. */
+static char *answer_to(struct daemon *d, const char *line, int fd, bool *later)
 {
+	if (!strncmp(line, relay_prefix, strlen(relay_prefix)))
+		return relay_command(d, line + strlen(relay_prefix), fd, later);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(line, commands[i].name))
 			return commands[i].answer(d);
 	return error_json("unknown command: this daemon knows status, sessions, servers, reload, "
-			  "drain, undrain and epoch rotate");
+			  "drain, undrain, epoch rotate and relay");
 }
 
 /* ---- one connection, from its line to its answer ---- */
@@ -201,6 +206,13 @@ static void write_all(int fd, const char *text)
 	}
 }
 
+void control_answer(int fd, char *text)
+{
+	write_all(fd, text ? text : "{\"error\":\"out of memory\"}");
+	free(text);
+	close(fd);
+}
+
 static void set_patience(int fd, int which, unsigned ms)
 {
 	struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
@@ -212,18 +224,20 @@ static void serve_one(struct daemon *d)
 {
 	int fd = accept4(d->control, NULL, NULL, SOCK_CLOEXEC);
 	char line[LINE_MAX_SIZE];
+	bool later = false;
 	char *answer;
 
 	if (fd < 0)
 		return;
 	set_patience(fd, SO_RCVTIMEO, READ_PATIENCE_MS);
 	set_patience(fd, SO_SNDTIMEO, WRITE_PATIENCE_MS);
-	if (read_line(fd, line)) {
-		answer = answer_to(d, line);
-		write_all(fd, answer ? answer : "{\"error\":\"out of memory\"}");
-		free(answer);
+	if (!read_line(fd, line)) {
+		close(fd);
+		return;
 	}
-	close(fd);
+	answer = answer_to(d, line, fd, &later);
+	if (!later)
+		control_answer(fd, answer);
 }
 
 /* ---- reload ---- */

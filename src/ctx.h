@@ -20,6 +20,7 @@
 #include "mode/members.h"
 #include "path/anycast.h"
 #include "path/path.h"
+#include "relay_client.h"
 #include "watchdog.h"
 
 #define SENTENCE 640 /* room for an error sentence */
@@ -60,6 +61,7 @@ struct daemon {
 	struct anycast anycast; /* server */
 	bool newest_key; /* server: every living one of the cluster has the newest cluster key */
 	ticks newest_since; /* boot time */
+	struct relay_client relay_client; /* client */
 	struct notify notify;
 	struct watchdog watchdog;
 	struct metrics metrics;
@@ -129,8 +131,22 @@ void control_serve(struct daemon *d);
 /* Before control_serve(), at most WATCHED_MAX times: to be called when fd is readable. */
 void control_watch(struct daemon *d, int fd, void (*ready)(struct daemon *d, const struct instant *now));
 void control_close(struct daemon *d);
+/* The answer to who has waited for it: text is freed (NULL: out of memory), fd is closed. */
+void control_answer(int fd, char *text);
 /* SIGHUP and `anyrelay reload`.  0 or a negative errno and a sentence; notes say what needs a restart. */
 int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
+
+/* ---- relay_command.c ---- */
+/* "relay …": text to be freed; or NULL and *later: then fd is kept until control_answer(). */
+char *relay_command(struct daemon *d, const char *words, int fd, bool *later);
+/* As JSON, to be freed; of NULL, that there was none. */
+char *relay_answer_text(const struct relay_answer *a);
+
+/* ---- relay_client.c ---- */
+int relay_client_start(struct daemon *d, char error[SENTENCE]);
+void relay_client_tick(struct daemon *d, struct worker *w); /* in the worker's thread */
+/* False: too many are waiting. */
+bool relay_client_ask(struct daemon *d, const struct relay_question *q, int fd);
 
 /* ---- metrics.c: pages for Prometheus and load balancers; nothing to do without [Metrics] ---- */
 int metrics_open(struct daemon *d, char error[SENTENCE]);

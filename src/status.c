@@ -221,7 +221,7 @@ static void set_client(void *arg, struct worker *w)
 {
 	struct question *q = arg;
 	const struct uplink *u = &q->d->uplink;
-	json_t *session = json_object(), *events = json_object();
+	json_t *session = json_object(), *events = json_object(), *relays = json_object();
 
 	set(session, "state", json_string(!u->newest ? "no session" :
 			u->newest->confirmed ? "up" : "waiting for confirmation"));
@@ -230,6 +230,9 @@ static void set_client(void *arg, struct worker *w)
 	if (u->newest)
 		set_session(u, session, &w->now);
 	set(q->o, "session", session);
+	set_number(relays, "kept", q->d->relay_client.controller.count);
+	set_number(relays, "lost", q->d->relay_client.controller.lost);
+	set(q->o, "relays", relays);
 	for (int i = 0; i < UPLINK_EV_COUNT; i++)
 		set_number(events, uplink_event_key((enum uplink_event)i), u->events[i]);
 	set(q->o, "events", events);

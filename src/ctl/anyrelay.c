@@ -54,6 +54,20 @@ static const struct command {
 	 "give up the current key for the next one; with --force before all clients know it"},
 	{"cluster-key list", cmd_cluster_key_list, "cj", NULL, "[-c FILE] [--json]",
 	 "the public keys of the cluster"},
+	{"relay add", cmd_relay_add, "lxeicSnj", "PROTOCOL SIDE SIDE",
+	 "udp|tcp SIDE SIDE [--lifetime S] [--span 2 [--even]] [--id ID]\n"
+	 "           [-c FILE | --socket PATH | --name NAME] [--json]",
+	 "make a relay; SIDE is ADDRESS:PORT, ADDRESS, token4, token6, any4 or any6"},
+	{"relay refresh", cmd_relay_refresh, "lcSnj", "ID",
+	 "ID [--lifetime S] [-c FILE | --socket PATH | --name NAME] [--json]",
+	 "have a relay last so long from now"},
+	{"relay del", cmd_relay_del, "cSnj", "ID",
+	 "ID [-c FILE | --socket PATH | --name NAME] [--json]", "remove a relay"},
+	{"relay show", cmd_relay_show, "cSnj", "ID",
+	 "ID [-c FILE | --socket PATH | --name NAME] [--json]",
+	 "one relay: where each side is to send, and what is known of it"},
+	{"relays", cmd_relays, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
+	 "a client's relays; on a server, all of the cluster"},
 	{"reload", cmd_reload, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
 	 "have the daemon read its configuration and clients again"},
 	{"drain", cmd_drain, "cSnj", NULL, "[-c FILE | --socket PATH | --name NAME] [--json]",
@@ -71,6 +85,10 @@ static const struct option all[] = {
 	{"right", required_argument, NULL, 'r'},
 	{"server", required_argument, NULL, 's'},
 	{"mesh", required_argument, NULL, 'm'},
+	{"lifetime", required_argument, NULL, 'l'},
+	{"span", required_argument, NULL, 'x'},
+	{"even", no_argument, NULL, 'e'},
+	{"id", required_argument, NULL, 'i'},
 	{"output", required_argument, NULL, 'o'},
 	{"socket", required_argument, NULL, 'S'},
 	{"name", required_argument, NULL, 'n'},
@@ -134,6 +152,10 @@ static void set_option(struct options *o, int option, const char *value)
 	case 'r': o->rights = value; break;
 	case 's': o->servers = value; break;
 	case 'm': o->mesh = value; break;
+	case 'l': o->lifetime = value; break;
+	case 'x': o->span = value; break;
+	case 'e': o->even = true; break;
+	case 'i': o->id = value; break;
 	case 'o': o->output = value; break;
 	case 'S': o->socket = value; break;
 	case 'n': o->name = value; break;
@@ -194,6 +216,7 @@ static int run(const struct command *c, int argc, char **argv)
 	}
 	o.argument = argv[optind];
 	o.argument2 = given > 1 ? argv[optind + 1] : NULL;
+	o.argument3 = given > 2 ? argv[optind + 2] : NULL;
 	return c->run(&o);
 }
 

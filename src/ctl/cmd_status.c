@@ -6,27 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The parsed answer and its text (to be freed), or NULL: then a sentence has been printed. */
+/* As control_question(), of what has not been refused. */
 static json_t *ask(const struct options *o, const char *line, char **text)
 {
-	char path[CONF_PATH_MAX], error[CONF_ERROR];
-	json_error_t where;
-
-	if (control_socket_path(o, path))
-		return NULL;
-	if (control_ask(path, line, text, error)) {
-		failed("%s", error);
-		return NULL;
-	}
-	json_t *answer = json_loads(*text, JSON_REJECT_DUPLICATES, &where);
+	json_t *answer = control_question(o, line, text);
 	const char *refused = json_string_value(json_object_get(answer, "error"));
-	if (!json_is_object(answer))
-		failed("The daemon at %s did not answer with a JSON object; is it of another version?",
-				path);
-	else if (refused)
-		failed("%s", refused);
-	else
+
+	if (!refused)
 		return answer;
+	failed("%s", refused);
 	json_decref(answer);
 	free(*text);
 	return NULL;

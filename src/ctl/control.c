@@ -146,3 +146,23 @@ int control_socket_path(const struct options *o, char path[CONF_PATH_MAX])
 	snprintf(path, CONF_PATH_MAX, "/run/anyrelay/%s.sock", name);
 	return 0;
 }
+
+json_t *control_question(const struct options *o, const char *line, char **text)
+{
+	char path[CONF_PATH_MAX], error[CONF_ERROR];
+	json_error_t where;
+
+	if (control_socket_path(o, path))
+		return NULL;
+	if (control_ask(path, line, text, error)) {
+		failed("%s", error);
+		return NULL;
+	}
+	json_t *answer = json_loads(*text, JSON_REJECT_DUPLICATES, &where);
+	if (json_is_object(answer))
+		return answer;
+	failed("The daemon at %s did not answer with a JSON object; is it of another version?", path);
+	json_decref(answer);
+	free(*text);
+	return NULL;
+}

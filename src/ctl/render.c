@@ -30,20 +30,21 @@ static void format_bytes(char out[VALUE_MAX], double n)
 	snprintf(out, VALUE_MAX, unit ? "%.2f %s" : "%.0f %s", n, units[unit]);
 }
 
-static void format_seconds(char out[VALUE_MAX], double s)
+const char *seconds_text(char out[SECONDS_TEXT], double s)
 {
 	long n = (long)s;
 
 	if (s < 0)
-		snprintf(out, VALUE_MAX, "%.0f s", s);
+		snprintf(out, SECONDS_TEXT, "%.0f s", s);
 	else if (n < 120)
-		snprintf(out, VALUE_MAX, "%ld s", n);
+		snprintf(out, SECONDS_TEXT, "%ld s", n);
 	else if (n < 2 * 3600)
-		snprintf(out, VALUE_MAX, "%ld min %ld s", n / 60, n % 60);
+		snprintf(out, SECONDS_TEXT, "%ld min %ld s", n / 60, n % 60);
 	else if (n < 2 * 86400)
-		snprintf(out, VALUE_MAX, "%ld h %ld min", n / 3600, n / 60 % 60);
+		snprintf(out, SECONDS_TEXT, "%ld h %ld min", n / 3600, n / 60 % 60);
 	else
-		snprintf(out, VALUE_MAX, "%ld d %ld h", n / 86400, n / 3600 % 24);
+		snprintf(out, SECONDS_TEXT, "%ld d %ld h", n / 86400, n / 3600 % 24);
+	return out;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -91,7 +92,7 @@ static void format_value(char out[VALUE_MAX], const char *key, json_t *v)
 	else if (json_is_number(v) && ends_with(key, "_ms"))
 		snprintf(out, VALUE_MAX, "%.1f ms", json_number_value(v));
 	else if (json_is_number(v) && ends_with(key, "_s"))
-		format_seconds(out, json_number_value(v));
+		seconds_text(out, json_number_value(v));
 	else if (json_is_integer(v))
 		snprintf(out, VALUE_MAX, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v))
