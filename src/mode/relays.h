@@ -53,7 +53,7 @@ struct relays_options {
 	/* Changed here: other servers and the registry are to hear of it. */
 	void (*publish)(void *arg, const struct relay *r);
 	void *arg;
-	bool alone;                     /* nothing shows anything back: what is made counts at once */
+	bool alone;                     /* no registry shows anything back: what is made counts at once */
 };
 
 /* NULL: out of memory.  Makes its lock. */
@@ -117,16 +117,18 @@ void relays_missing(struct relays *t, void (*missing)(void *arg, const struct re
  * By its port on the anycast address; borrowed under the lock; NULL: none.  Settled and alive.
  * offset: of the port in the span.
  */
-const struct relay *relays_at(struct relays *t, const struct instant *now, bool v4,
-		uint8_t protocol, uint16_t port, unsigned *side, unsigned *offset);
+const struct relay *relays_at(struct relays *t, bool v4, uint8_t protocol, uint16_t port,
+		unsigned *side, unsigned *offset);
 /*
- * A side has been learnt: *leg without generation and server, which are set here.  True also
- * if it was latched just so already.  False: it was latched otherwise and may not be again (no token
- * was shown, or it moved within the last second), or it cannot be: denied, not the given
- * address, of the wrong family.  A GIVEN side latches when it has answered.
+ * A side has been learnt: *leg without generation and server, which are set here.  `again`: a
+ * TOKEN side has shown its token, or a GIVEN one has answered another call, and takes the
+ * place of what was latched before.  A TOKEN side latches by its token alone, a GIVEN one when
+ * it has answered.  True also if it was latched just so already.  False: it was latched
+ * otherwise and may not be again (or was, less than a second ago), or it cannot be: denied, not
+ * the given address, of the wrong family.
  */
 bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[RELAY_ID_SIZE],
-		unsigned side, unsigned offset, const struct relay_leg *leg, bool token_shown);
+		unsigned side, unsigned offset, const struct relay_leg *leg, bool again);
 /* May a relay lead there? */
 bool relays_denied(const struct relays *t, const uint8_t ip[16]);
 

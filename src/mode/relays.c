@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/*
+ * Entries lie in pages that never move, and are found by id through a table whose
+ * hash is keyed, because controllers choose ids.  entry_set() is the one place
+ * where a relay changes; all rules about ports, owners and times hang on it.
+ */
+#include "mode/relays_internal.h"
+
+#include <stdlib.h>
+
+/* ---- beginning and end ---- */
+
+static bool make_tables(struct relays *t)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		t->port[i / 2][i % 2] = calloc(65536, sizeof *t->port[0][0]);
+		if (!t->port[i / 2][i % 2])
+			return false;
+	}
+	return table_init(&t->by_id, 0) == 0 && table_init(&t->by_owner, 0) == 0;
+}
+
+struct relays *relays_new(const struct relays_options *o)
+{
+	struct relays *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return NULL;
+	t->o = *o;
+	pthread_mutex_init(&t->lock, NULL);
+	random_bytes(t->hash_key, sizeof t->hash_key);
+	if (make_tables(t))
+		return t;
+	relays_free(t);
+	return NULL;
+}
+
+void relays_free(struct relays *t)
+{
+	if (!t)
+		return;
+	for (uint32_t p = 0; p < t->room / PAGE_ENTRIES; p++)
+		free(t->page[p]);
+	for (unsigned i = 0; i < 4; i++)
+		free(t->port[i / 2][i % 2]);
+	table_free(&t->by_id);
+	table_free(&t->by_owner);
+	free(t->owner);
+	pthread_mutex_destroy(&t->lock);
+	wipe(t, sizeof *t);
+	free(t);
+}
+
+void relays_lock(struct relays *t)
+{
+	pthread_mutex_lock(&t->lock);
+}
+
+void relays_unlock(struct relays *t)
+{
+	pthread_mutex_unlock(&t->lock);
+}
+
+void relays_set_limits(struct relays *t, unsigned per_client, bool allow_private,
+		const struct prefix *deny, unsigned deny_count)
+{
+	t->o.per_client = per_client;
+	t->o.allow_private = allow_private;
+	t->o.deny = deny;
+	t->o.deny_count = deny_count;
+}
+
+/* ---- by id ---- */
+
+static uint32_t id_hash(const struct relays *t, const uint8_t id[RELAY_ID_SIZE])
+{
+	uint64_t half[2];
+	unsigned __int128 product;
+
+	memcpy(half, id, sizeof half);
+	product = (unsigned __int128)(half[0] ^ t->hash_key[0]) * (half[1] ^ t->hash_key[1]);
+	return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
+}
+
+uint32_t entry_find(const struct relays *t, const uint8_t id[RELAY_ID_SIZE])
+{
+	uint32_t hash = id_hash(t, id), at = hash, e;
+
+	while ((e = table_next(&t->by_id, hash, &at)) != NONE)
+		if (memcmp(entry_at(t, e)->r.id, id, RELAY_ID_SIZE) == 0)
+			return e;
+	return NONE;
+}
+
+const struct relay *relays_known(struct relays *t, const uint8_t id[RELAY_ID_SIZE])
+{
+	uint32_t e = entry_find(t, id);
+
+	return e ? &entry_at(t, e)->r : NULL;
+}
+
+/* ---- of an owner ---- */
+
+static uint32_t owner_hash(uint32_t index)
+{
+	return index * 2654435769u; /* enrolment indexes: nobody chooses his own */
+}
+
+static uint32_t find_owner(const struct relays *t, uint32_t index)
+{
+	uint32_t hash = owner_hash(index), at = hash, o;
+
+	while ((o = table_next(&t->by_owner, hash, &at)) != NONE)
+		if (t->owner[o].index == index)
+			return o;
+	return NONE;
+}
+
+struct owner *owner_find(const struct relays *t, uint32_t index)
+{
+	uint32_t o = find_owner(t, index);
+
+	return o ? &t->owner[o] : NULL;
+}
+
+static bool grow_owners(struct relays *t)
+{
+	uint32_t room = t->owner_room ? 2 * t->owner_room : 16;
+	struct owner *larger = reallocarray(t->owner, room, sizeof *larger);
+
+	if (!larger)
+		return false;
+	for (uint32_t o = room - 1; o >= MAX(t->owner_room, 1); o--) {
+		larger[o].index = t->free_owner;
+		t->free_owner = o;
+	}
+	t->owner = larger;
+	t->owner_room = room;
+	return true;
+}
+
+static uint32_t need_owner(struct relays *t, uint32_t index)
+{
+	uint32_t o = find_owner(t, index);
+
+	if (o)
+		return o;
+	if (!t->free_owner && !grow_owners(t))
+		return NONE;
+	o = t->free_owner;
+	if (table_add(&t->by_owner, owner_hash(index), o) != 0)
+		return NONE;
+	t->free_owner = t->owner[o].index;
+	t->owner[o] = (struct owner){.index = index};
+	t->owner_count++;
+	return o;
+}
+
+static void join_owner(struct relays *t, uint32_t e, uint32_t o)
+{
+	struct entry *x = entry_at(t, e);
+
+	x->owner = o;
+	x->of_owner = (struct entry_link){.next = t->owner[o].first};
+	if (x->of_owner.next)
+		entry_at(t, x->of_owner.next)->of_owner.previous = e;
+	t->owner[o].first = e;
+}
+
+/* The last one takes the owner with it. */
+static void leave_owner(struct relays *t, uint32_t e)
+{
+	struct entry *x = entry_at(t, e);
+	struct owner *o = &t->owner[x->owner];
+
+	*(x->of_owner.previous ? &entry_at(t, x->of_owner.previous)->of_owner.next : &o->first) =
+		x->of_owner.next;
+	if (x->of_owner.next)
+		entry_at(t, x->of_owner.next)->of_owner.previous = x->of_owner.previous;
+	if (!o->first) {
+		table_remove(&t->by_owner, owner_hash(o->index), x->owner);
+		o->index = t->free_owner;
+		t->free_owner = x->owner;
+		t->owner_count--;
+	}
+	x->owner = NONE;
+}
+
+/* Adds it to, or takes it from, the sums. */
+static void account(struct relays *t, const struct entry *x, int sign)
+{
+	size_t by = (size_t)sign;
+
+	*(x->dead ? &t->owner[x->owner].dead : &t->owner[x->owner].live) += (uint32_t)sign;
+	*(x->dead ? &t->dead : x->r.settled ? &t->live : &t->pending) += by;
+}
+
+/* ---- entries ---- */
+
+static bool grow_entries(struct relays *t)
+{
+	struct entry *page;
+
+	if (t->room == ENTRIES_MAX || !(page = calloc(PAGE_ENTRIES, sizeof *page)))
+		return false;
+	t->page[t->room / PAGE_ENTRIES] = page;
+	for (uint32_t e = t->room + PAGE_ENTRIES - 1; e >= MAX(t->room, 1); e--) {
+		page[e % PAGE_ENTRIES].of_owner.next = t->free_entry;
+		t->free_entry = e;
+	}
+	t->room += PAGE_ENTRIES;
+	return true;
+}
+
+uint32_t entry_add(struct relays *t, uint64_t second, const struct relay *r)
+{
+	uint32_t e, owner;
+	struct entry *x;
+
+	if (!t->free_entry && !grow_entries(t))
+		return NONE;
+	e = t->free_entry;
+	x = entry_at(t, e);
+	owner = need_owner(t, r->owner);
+	if (!owner)
+		return NONE;
+	t->free_entry = x->of_owner.next;
+	*x = (struct entry){.r = *r, .used = true, .shown = second};
+	join_owner(t, e, owner);
+	if (table_add(&t->by_id, id_hash(t, r->id), e) != 0) {
+		leave_owner(t, e);
+		*x = (struct entry){.of_owner.next = t->free_entry};
+		t->free_entry = e;
+		return NONE;
+	}
+	account(t, x, 1);
+	entry_set(t, second, e, r);
+	return e;
+}
+
+void entry_forget(struct relays *t, uint32_t e)
+{
+	struct entry *x = entry_at(t, e);
+
+	if (entry_active(x))
+		t->o.changed(t->o.arg, &x->r, NULL);
+	ports_release(t, e);
+	wheel_remove(t, e);
+	account(t, x, -1);
+	leave_owner(t, e);
+	table_remove(&t->by_id, id_hash(t, x->r.id), e);
+	*x = (struct entry){.of_owner.next = t->free_entry};
+	t->free_entry = e;
+}
+
+void entry_publish(struct relays *t, const struct entry *x)
+{
+	t->o.publish(t->o.arg, &x->r);
+}
+
+/* ---- changes ---- */
+
+static void tell(struct relays *t, bool was_active, const struct relay *was, const struct entry *x)
+{
+	bool active = entry_active(x);
+
+	if ((was_active || active) && !(was_active && active && relay_equal(was, &x->r)))
+		t->o.changed(t->o.arg, was_active ? was : NULL, active ? &x->r : NULL);
+}
+
+/* Its ports are another one's, and both were given away: all servers decide the same, and its controller is told. */
+static void lose(struct relays *t, uint64_t second, uint32_t e)
+{
+	struct relay r = entry_at(t, e)->r;
+
+	r.version++;
+	r.removed = r.lost = true;
+	r.expires = (r.expires ? r.expires : second) + RELAY_TOMBSTONE_S;
+	t->count.conflicts++;
+	entry_set(t, second, e, &r);
+	entry_publish(t, entry_at(t, e));
+}
+
+/* A claim that came second.  Its maker goes on with other ports; for others they will come from there. */
+static void draw_again(struct relays *t, uint64_t second, uint32_t e)
+{
+	struct relay r = entry_at(t, e)->r;
+
+	if (r.server != t->o.server)
+		return;
+	if (!ports_draw(t, &r)) {
+		entry_forget(t, e); /* the next request is told that there are none */
+		return;
+	}
+	r.version++;
+	t->count.redrawn++;
+	entry_set(t, second, e, &r);
+	entry_publish(t, entry_at(t, e));
+}
+
+/* Somebody else has its ports now. */
+static void give_way(struct relays *t, uint64_t second, uint32_t e)
+{
+	switch (entry_right(entry_at(t, e))) {
+	case RIGHT_SETTLED:
+		lose(t, second, e);
+		break;
+	case RIGHT_CLAIM:
+		draw_again(t, second, e);
+		break;
+	default: /* quarantine ends early */
+		break;
+	}
+}
+
+static void settle_ports(struct relays *t, uint64_t second, uint32_t e)
+{
+	uint32_t evicted[EVICTED_MAX], winner = NONE;
+	unsigned count = ports_take(t, e, evicted, &winner);
+
+	for (unsigned i = 0; i < count; i++)
+		give_way(t, second, evicted[i]);
+	if (winner)
+		give_way(t, second, e);
+}
+
+static bool same_ports(const struct relay *a, const struct relay *b)
+{
+	return a->side[0].port == b->side[0].port && a->side[1].port == b->side[1].port;
+}
+
+/* Quarantine is for ports that somebody may have been told. */
+static bool wants_ports(const struct entry *x)
+{
+	return !x->r.lost && (x->r.settled || !x->dead);
+}
+
+/* Another controller's, of the same id, has come out on top.  False: no memory. */
+static bool change_owner(struct relays *t, uint32_t e, uint32_t index)
+{
+	uint32_t owner = need_owner(t, index);
+
+	if (owner && owner != entry_at(t, e)->owner) {
+		leave_owner(t, e);
+		join_owner(t, e, owner);
+	}
+	return owner != NONE;
+}
+
+void entry_set(struct relays *t, uint64_t second, uint32_t e, const struct relay *r)
+{
+	struct entry *x = entry_at(t, e);
+	const struct relay was = x->r, now = *r;
+	bool was_active = entry_active(x);
+
+	account(t, x, -1);
+	if (!change_owner(t, e, now.owner)) {
+		account(t, x, 1);
+		return;
+	}
+	if (!relay_same_request(&was, &now) || !same_ports(&was, &now))
+		ports_release(t, e);
+	x->r = now;
+	x->dead = now.removed || relay_expired(&now, second);
+	account(t, x, 1);
+	wheel_put(t, e);
+	if (!wants_ports(x))
+		ports_release(t, e);
+	else if (!x->holds)
+		settle_ports(t, second, e);
+	if (x->used && relay_equal(&x->r, &now))
+		tell(t, was_active, &was, x);
+	else if (was_active) /* it lost its ports to another one, and is dead or drawn again */
+		t->o.changed(t->o.arg, &was, NULL);
+}
+
+void relays_count(struct relays *t, struct relays_counts *c)
+{
+	size_t range = t->o.port_first ? t->o.port_last - t->o.port_first + 1u : 0;
+
+	*c = t->count;
+	c->relays = t->live;
+	c->pending = t->pending;
+	c->dead = t->dead;
+	c->controllers = t->owner_count;
+	for (unsigned i = 0; i < 4; i++)
+		c->ports_free[i / 2][i % 2] = range - t->held[i / 2][i % 2];
+}

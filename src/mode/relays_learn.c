@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Copyright (c) 2026 The anyrelay authors */
+/* What other servers say, what the registry shows, and what packets tell: latches. */
+#include "mode/relays_internal.h"
+
+#define MOVE_SPACING TICKS_S(1) /* between two latches of one place */
+
+/* ---- other servers ---- */
+
+/* So old that who knew it has forgotten it. */
+static bool forgotten(const struct relay *r, uint64_t second)
+{
+	if (r->removed)
+		return r->expires <= second;
+	if (!r->settled)
+		return r->created + RELAY_PENDING_S <= second;
+	return r->expires && r->expires + RELAY_TOMBSTONE_S <= second;
+}
+
+static uint32_t learn(struct relays *t, uint64_t second, const struct relay *r)
+{
+	uint32_t e = entry_find(t, r->id);
+	struct relay merged;
+
+	if (!e) {
+		if (forgotten(r, second))
+			return NONE;
+		e = entry_add(t, second, r);
+		t->count.refused += !e;
+	} else {
+		merged = entry_at(t, e)->r;
+		if (relay_merge(&merged, r))
+			entry_set(t, second, e, &merged);
+	}
+	e = entry_find(t, r->id);
+	if (e)
+		entry_at(t, e)->seen = true;
+	return e;
+}
+
+static enum relay_news news(const struct relays *t, uint32_t e, const struct relay *r)
+{
+	return e && !relay_equal(&entry_at(t, e)->r, r) ? RELAY_NEWS_MORE : RELAY_NEWS_SAME;
+}
+
+enum relay_news relays_learn(struct relays *t, const struct instant *now, const struct relay *r)
+{
+	return news(t, learn(t, time_seconds(now->cluster), r), r);
+}
+
+/* The claim is the first one on its ports that the registry has shown, or came too late. */
+static void decide(struct relays *t, uint64_t second, uint32_t e)
+{
+	struct entry *x = entry_at(t, e);
+	struct relay r = x->r;
+
+	if (ports_holder(t, e, RIGHT_DEAD)) {
+		if (r.server != t->o.server || !ports_draw(t, &r))
+			return;
+		r.version++;
+		t->count.redrawn++;
+	} else {
+		r.settled = true;
+	}
+	entry_set(t, second, e, &r);
+	/* Its maker says so for good: a server that begins later does not see who came first. */
+	if (r.server == t->o.server)
+		entry_publish(t, x);
+}
+
+enum relay_news relays_shown(struct relays *t, const struct instant *now, const struct relay *r)
+{
+	uint64_t second = time_seconds(now->cluster);
+	uint32_t e = learn(t, second, r);
+	struct entry *x = e ? entry_at(t, e) : NULL;
+
+	if (!x)
+		return RELAY_NEWS_SAME;
+	x->shown = second;
+	if (!x->r.settled && !x->dead && x->r.version == r->version &&
+			x->r.side[0].port == r->side[0].port && x->r.side[1].port == r->side[1].port)
+		decide(t, second, e);
+	return news(t, e, r);
+}
+
+void relays_reading(struct relays *t)
+{
+	for (uint32_t e = 1; e < t->room; e++)
+		entry_at(t, e)->seen = false;
+}
+
+void relays_missing(struct relays *t, void (*missing)(void *arg, const struct relay *r), void *arg)
+{
+	for (uint32_t e = 1; e < t->room; e++) {
+		const struct entry *x = entry_at(t, e);
+
+		if (x->used && !x->seen)
+			missing(arg, &x->r);
+	}
+}
+
+/* ---- latches ---- */
+
+static bool same_place(const struct relay_leg *a, const struct relay_leg *b)
+{
+	return endpoint_equal(&a->at, &b->at) && a->isn == b->isn && a->ours == b->ours &&
+		a->skip == b->skip;
+}
+
+/* May this leg take the place of the one that was latched before? */
+static bool may_move(const struct entry *x, const struct instant *now, unsigned side,
+		unsigned offset, bool again)
+{
+	const struct relay_side *s = &x->r.side[side];
+	ticks moved = x->moved[side][offset];
+
+	return again && (s->kind == RELAY_TOKEN || s->kind == RELAY_GIVEN) &&
+		s->leg[offset].generation < UINT8_MAX && (!moved || now->boot >= moved + MOVE_SPACING);
+}
+
+bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[RELAY_ID_SIZE],
+		unsigned side, unsigned offset, const struct relay_leg *leg, bool again)
+{
+	uint32_t e = entry_find(t, id);
+	struct entry *x = e ? entry_at(t, e) : NULL;
+	struct relay_leg *place;
+	struct relay r;
+	bool moves;
+
+	if (!x || !entry_active(x) || offset >= x->r.span)
+		return false;
+	r = x->r;
+	place = &r.side[side].leg[offset];
+	moves = place->generation != 0;
+	if (moves && same_place(place, leg))
+		return true;
+	if (moves ? !may_move(x, now, side, offset, again) :
+			r.side[side].kind == RELAY_TOKEN && !again)
+		return false;
+	*place = *leg;
+	place->generation = (uint8_t)(x->r.side[side].leg[offset].generation + 1);
+	place->server = t->o.server;
+	if (!relay_sound(&r) || relays_denied(t, leg->at.ip))
+		return false;
+	if (moves)
+		x->moved[side][offset] = now->boot;
+	x->note = RELAY_STATUS_OK;
+	t->count.latches++;
+	entry_set(t, time_seconds(now->cluster), e, &r);
+	entry_publish(t, x);
+	return true;
+}
