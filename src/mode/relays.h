@@ -117,8 +117,8 @@ void relays_missing(struct relays *t, void (*missing)(void *arg, const struct re
  * By its port on the anycast address; borrowed under the lock; NULL: none.  Settled and alive.
  * offset: of the port in the span.
  */
-const struct relay *relays_at(struct relays *t, bool v4, uint8_t protocol, uint16_t port,
-		unsigned *side, unsigned *offset);
+const struct relay *relays_at(struct relays *t, const struct instant *now, bool v4,
+		uint8_t protocol, uint16_t port, unsigned *side, unsigned *offset);
 /*
  * A side has been learnt: *leg without generation and server, which are set here.  `again`: a
  * TOKEN side has shown its token, or a GIVEN one has answered another call, and takes the

@@ -43,13 +43,13 @@ void ports_release(struct relays *t, uint32_t e)
 	x->holds = false;
 }
 
-const struct relay *relays_at(struct relays *t, bool v4, uint8_t protocol, uint16_t port,
-		unsigned *side, unsigned *offset)
+const struct relay *relays_at(struct relays *t, const struct instant *now, bool v4,
+		uint8_t protocol, uint16_t port, unsigned *side, unsigned *offset)
 {
 	uint32_t e = t->port[v4][protocol == RELAY_TCP][port];
 	const struct entry *x = e ? entry_at(t, e) : NULL;
 
-	if (!x || !entry_active(x) || x->r.protocol != protocol)
+	if (!x || !entry_active(x) || relay_expired(&x->r, time_seconds(now->cluster)))
 		return NULL;
 	*side = x->r.side[0].v4 == v4 && port >= x->r.side[0].port &&
 		port < x->r.side[0].port + x->r.span ? 0 : 1;

@@ -120,7 +120,7 @@ static enum relay_status get(uint32_t owner, const struct relay_request *q, stru
 static const struct relay *at(const struct relay *r, unsigned side, unsigned offset)
 {
 	unsigned found_side = 9, found_offset = 9;
-	const struct relay *found = relays_at(t, r->side[side].v4, r->protocol,
+	const struct relay *found = relays_at(t, &now, r->side[side].v4, r->protocol,
 			(uint16_t)(r->side[side].port + offset), &found_side, &found_offset);
 
 	if (found) {
