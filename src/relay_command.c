@@ -24,6 +24,7 @@ static json_t *side_json(const struct relay_view *v, const struct relay_view_sid
 			json_array_append_new(at, json_string(endpoint_format(&s->at[port], text)));
 	o = json_pack("{s:s}", "side", relay_side_write(s, text));
 	json_object_set_new(o, "send_to", json_string(endpoint_format(&s->ours, text)));
+	json_object_set_new(o, "port", json_integer(s->ours.port));
 	json_object_set_new(o, "at", at);
 	if (s->kind == RELAY_TOKEN)
 		json_object_set_new(o, "token", json_stringn(s->token, RELAY_TOKEN_SIZE));

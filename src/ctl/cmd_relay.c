@@ -111,16 +111,19 @@ static void print_relay(json_t *relay)
 
 static int show(const struct options *o, json_t *answer)
 {
+	json_t *relay = json_object_get(answer, "relay");
+	int code = EXIT_OK;
+
 	if (!answer)
 		return EXIT_FAILED;
 	if (o->json)
-		return print_json(answer);
-	if (json_is_true(json_object_get(answer, "removed")))
-		puts("The relay is removed.");
+		code = print_json(json_incref(relay ? relay : answer));
+	else if (relay)
+		print_relay(relay);
 	else
-		print_relay(json_object_get(answer, "relay"));
+		puts("The relay is removed.");
 	json_decref(answer);
-	return EXIT_OK;
+	return code;
 }
 
 /* ---- commands ---- */

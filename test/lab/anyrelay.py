@@ -118,6 +118,10 @@ class Daemon:
         """{reason: count}"""
         return self.status()["drops"]
 
+    def relays(self):
+        """{id: relay}: a client's; at a server all"""
+        return {relay["id"]: relay for relay in json.loads(self.ask("relays", "--json"))["relays"]}
+
     def wait_drop(self, reason, more_than=0, timeout=5):
         wait_until(lambda: self.drops().get(reason, 0) > more_than,
                    f"{self.name} to count drops for {reason}", timeout)
