@@ -15,9 +15,9 @@
 
 #include "base/util.h"
 
-#define ID_SIZE      16
-#define PENDING_MS   200
-#define PENDING_ASKS 40 /* 8 s */
+#define ID_SIZE    16
+#define PENDING_MS 200
+#define PATIENCE_S 8
 
 static bool is(json_t *answer, const char *key, const char *value)
 {
@@ -36,25 +36,29 @@ static const char *text_at(json_t *o, const char *key)
 /* The answer, once it is not "pending"; NULL: refused, and said so. */
 static json_t *ask(const struct options *o, const char *line)
 {
-	struct timespec pause = {.tv_nsec = PENDING_MS * 1000000L};
-	json_t *answer = NULL;
+	struct timespec pause = {.tv_nsec = PENDING_MS * 1000000L}, now, begun;
+	const char *id; /* the last word of a line, if it is there */
+	json_t *answer;
 	char *text;
 
-	for (unsigned i = 0; i < PENDING_ASKS; i++) {
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	for (;;) {
 		answer = control_question(o, line, &text);
 		if (!answer)
 			return NULL;
 		free(text);
-		if (!is(answer, "status", "pending"))
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (!is(answer, "status", "pending") || now.tv_sec >= begun.tv_sec + PATIENCE_S)
 			break;
-		if (i + 1 < PENDING_ASKS) {
-			json_decref(answer);
-			nanosleep(&pause, NULL);
-		}
+		json_decref(answer);
+		nanosleep(&pause, NULL);
 	}
 	if (!json_object_get(answer, "error"))
 		return answer;
 	failed("%s", text_at(answer, "error"));
+	id = strstr(line, " id=");
+	if (id && is(answer, "status", "pending"))
+		failed("The same command with --id %s will be about the same relay.", id + 4);
 	json_decref(answer);
 	return NULL;
 }
@@ -143,10 +147,10 @@ int cmd_relay_add(const struct options *o)
 {
 	char line[CONTROL_LINE_MAX], id[2 * ID_SIZE + 1];
 
-	if (make_line(line, "relay add %s %s %s id=%s%s%s%s%s%s", o->argument, o->argument2, o->argument3,
-			o->id ? o->id : drawn_id(id), o->lifetime ? " lifetime=" : "",
-			o->lifetime ? o->lifetime : "", o->span ? " span=" : "",
-			o->span ? o->span : "", o->even ? " even" : ""))
+	if (make_line(line, "relay add %s %s %s%s%s%s%s%s id=%s", o->argument, o->argument2, o->argument3,
+			o->lifetime ? " lifetime=" : "", o->lifetime ? o->lifetime : "",
+			o->span ? " span=" : "", o->span ? o->span : "", o->even ? " even" : "",
+			o->id ? o->id : drawn_id(id)))
 		return EXIT_FAILED;
 	return show(o, ask(o, line));
 }

@@ -75,11 +75,12 @@ static void keep(struct controller *c, const struct instant *now, const struct r
 static void not_refreshed(struct controller *c, const struct instant *now,
 		const struct relay_answer *a, struct controlled *r)
 {
-	bool ended = a && (a->status == RELAY_STATUS_UNKNOWN || a->status == RELAY_STATUS_NOT_YOURS);
+	bool unknown = a && (a->status == RELAY_STATUS_UNKNOWN || a->status == RELAY_STATUS_NOT_YOURS);
+	bool lost = a && a->status == RELAY_STATUS_LOST;
 
 	if (!r)
 		return; /* removed meanwhile */
-	if (ended && now->boot >= r->expires) {
+	if (lost || (unknown && now->boot >= r->expires)) {
 		c->lost++;
 		forget(c, r);
 		return;

@@ -82,11 +82,15 @@ struct uplink_hello {
 	ticks next;
 };
 
-/* The answer, or NULL: none came in time.  May ask the next question. */
+/*
+ * The answer, or NULL: none came in time; PENDING if it was still that when the time was over.
+ * May ask the next question.
+ */
 typedef void relay_answered(void *arg, const struct instant *now, const struct relay_answer *a);
 
 struct uplink_question {
 	bool used;
+	bool pending; /* so it was answered last */
 	unsigned tries;
 	ticks next, end; /* boot time */
 	struct relay_question q;
@@ -193,8 +197,8 @@ unsigned uplink_tunnel_mtu(const struct uplink *u, const struct instant *now);
 bool uplink_remember(const struct uplink *u, const struct instant *now, struct pmtu_memory *m);
 
 /*
- * Asks the cluster about relays, as often as it takes within `patience` (at least 1 s): an answer
- * PENDING is not passed on, but asked for again.  False: too many questions are under way.
+ * Asks the cluster about relays, as often as it takes within `patience` (at least 1 s): after an
+ * answer PENDING it is asked again.  False: too many questions are under way.
  * op and request are copied; request may be one of which only the id counts.
  */
 bool uplink_relay_ask(struct uplink *u, const struct instant *now, enum relay_op op,

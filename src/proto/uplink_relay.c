@@ -56,13 +56,20 @@ static void finish(struct uplink_question *n, const struct instant *now,
 	n->answered(n->arg, now, a);
 }
 
+static void give_up(struct uplink_question *n, const struct instant *now)
+{
+	struct relay_answer a = {.op = n->q.op, .number = n->q.number, .status = RELAY_STATUS_PENDING};
+
+	finish(n, now, n->pending ? &a : NULL);
+}
+
 void relay_step(struct uplink *u, const struct instant *now, struct output *out)
 {
 	for (unsigned i = 0; i < UPLINK_QUESTIONS; i++) {
 		struct uplink_question *n = &u->question[i];
 
 		if (n->used && now->boot >= n->end)
-			finish(n, now, NULL);
+			give_up(n, now);
 		else if (n->used && now->boot >= n->next && may_ask(u))
 			ask(u, now, n, out);
 	}
@@ -96,6 +103,7 @@ enum drop relay_take_answer(struct uplink *u, const struct instant *now, const u
 	if (!n)
 		return DROP_STALE;
 	if (a.status == RELAY_STATUS_PENDING) { /* settled soon: ask as if for the first time */
+		n->pending = true;
 		n->tries = 1;
 		n->next = now->boot + uplink_interval(u, n->tries);
 	} else {

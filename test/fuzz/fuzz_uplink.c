@@ -487,13 +487,13 @@ static void step_send(struct reader *script)
 	tx_run_end(&run);
 }
 
-/* Each is answered once: not by others' answers, nor by a copy of its own, nor PENDING. */
+/* Each is answered once: not by others' answers, nor by a copy of its own. */
 static void answered(void *arg, const struct instant *now, const struct relay_answer *a)
 {
 	unsigned *waiting = arg;
 
 	MUST(now == &f.now && *waiting == 1);
-	MUST(!a || (a->status != RELAY_STATUS_PENDING && a->count <= RELAY_PAGE));
+	MUST(!a || a->count <= (a->status == RELAY_STATUS_PENDING ? 0 : RELAY_PAGE));
 	*waiting = 0;
 }
 

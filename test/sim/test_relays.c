@@ -290,6 +290,13 @@ static void pending_is_asked_again(void **state)
 	check_equal(&s->w->net, s->told.last.status, RELAY_STATUS_OK);
 	check_equal(&s->w->net, s->asked, 6);
 	check_equal(&s->w->net, s->count, 1);
+	/* the registry is away for longer than anybody waits: that is what is told */
+	s->pending = 1000;
+	ask(s, RELAY_OP_ADD, &q, TICKS_S(8));
+	run(s, TICKS_S(9));
+	check_equal(&s->w->net, s->told.answers, 2);
+	check_equal(&s->w->net, s->told.last.status, RELAY_STATUS_PENDING);
+	check_range(&s->w->net, s->asked, 20, 50);
 	end(s);
 }
 
