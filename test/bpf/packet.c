@@ -59,7 +59,7 @@ static size_t put_l4(const struct spec *s, uint8_t *p, size_t payload)
 	p[12] = (uint8_t)((20 + s->options_len) / 4 << 4);
 	p[13] = s->flags;
 	store_be16(p + 14, s->window);
-	memset(p + 18, 0, 2);
+	store_be16(p + 18, s->urgent);
 	memcpy(p + 20, s->options, s->options_len);
 	return 20u + s->options_len;
 }

@@ -26,7 +26,7 @@ struct spec {
 	uint8_t ip_options_len, ip_options[40];
 	bool extension;          /* IPv6: a fragment header with frag as its offset field, and id */
 	uint32_t seq, ack;
-	uint16_t window;
+	uint16_t window, urgent;
 	uint8_t flags, options_len, options[40];
 	bool no_checksum;        /* UDP: 0 */
 	bool bad_checksum;       /* of TCP or UDP: off by one */
