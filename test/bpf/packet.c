@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/csum.h"
 #include "base/util.h"
 
@@ -97,4 +98,52 @@ size_t spec_build(const struct spec *s, uint8_t frame[FRAME_MAX])
 	if (!s->later)
 		put_checksum(s, p + at, l4 + s->payload);
 	return ETHER + at + l4 + s->payload;
+}
+
+static bool parse_l4(struct spec *s, const uint8_t *p, size_t len)
+{
+	size_t header = s->protocol == 17 ? 8 : 20;
+
+	if ((s->protocol != 6 && s->protocol != 17) || len < header)
+		return false;
+	s->sport = load_be16(p);
+	s->dport = load_be16(p + 2);
+	if (s->protocol == 6) {
+		s->seq = load_be32(p + 4);
+		s->ack = load_be32(p + 8);
+		header = p[12] / 16 * 4u;
+		s->flags = p[13];
+		s->window = load_be16(p + 14);
+		s->urgent = load_be16(p + 18);
+		if (header < 20 || header > len)
+			return false;
+		s->options_len = (uint8_t)(header - 20);
+		memcpy(s->options, p + 20, s->options_len);
+	}
+	s->data = p + header;
+	s->payload = len - header;
+	return true;
+}
+
+bool spec_parse(struct spec *s, const uint8_t *ip, size_t len)
+{
+	*s = (struct spec){.v4 = len > 0 && ip[0] == 0x45};
+	if (len < 40 - 12 || (!s->v4 && (len < 40 || ip[0] >> 4 != 6)))
+		return false;
+	if (!s->v4) {
+		s->class = (uint8_t)(load_be16(ip) >> 4);
+		s->protocol = ip[6];
+		s->ttl = ip[7];
+		memcpy(s->src, ip + 8, 16);
+		memcpy(s->dst, ip + 24, 16);
+		return parse_l4(s, ip + 40, len - 40);
+	}
+	s->class = ip[1];
+	s->id = load_be16(ip + 4);
+	s->frag = load_be16(ip + 6);
+	s->ttl = ip[8];
+	s->protocol = ip[9];
+	addr_from_v4(s->src, ip + 12);
+	addr_from_v4(s->dst, ip + 16);
+	return !(s->frag & 0x3fff) && parse_l4(s, ip + 20, len - 20);
 }

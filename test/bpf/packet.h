@@ -38,5 +38,10 @@ struct spec {
 
 /* The frame; the length with its Ethernet header (of which only the type is set). */
 size_t spec_build(const struct spec *s, uint8_t frame[FRAME_MAX]);
+/*
+ * A TCP or UDP packet without IP options, extension headers or fragments, as a description;
+ * its data are borrowed.  False: it is something else.
+ */
+bool spec_parse(struct spec *s, const uint8_t *ip, size_t len);
 
 #endif
