@@ -14,7 +14,7 @@
 
 #define INBOX_ROOM 16384
 
-enum change_of { OF_CLIENTS, OF_SESSIONS, OF_SERVERS, CHANGE_OF_COUNT };
+enum change_of { OF_CLIENTS, OF_SESSIONS, OF_SERVERS, OF_RELAYS, CHANGE_OF_COUNT };
 enum change_kind {
 	CHANGE_BEGIN,    /* everything there is comes now */
 	CHANGE_COMPLETE, /* that was everything */
@@ -27,7 +27,7 @@ struct change {
 	enum change_of of;
 	enum change_kind kind;
 	uint32_t index; /* of a server: its number */
-	void *value; /* CHANGE_VALUE: known_client, session_record or server_entry; owned */
+	void *value; /* CHANGE_VALUE: known_client, session_record, server_entry or relay; owned */
 };
 
 struct inbox {

@@ -13,6 +13,7 @@
 #define CLUSTER_REGISTRY_H
 
 #include "cluster/servers_file.h"
+#include "mode/relays.h"
 #include "proto/server.h"
 
 #define REGISTRY_URLS_MAX 8
@@ -45,7 +46,7 @@ struct registry_options {
 
 /* X(key, text): what the registry counts. */
 #define REGISTRY_COUNTERS(X)                                                                       \
-	X(writes, "session records written")                                                       \
+	X(writes, "session records and relays written")                                            \
 	X(received, "values that the registry brought")                                            \
 	X(refused, "values that are not of this cluster, or lie under another's key")              \
 	X(stale, "values older than what is known here")                                           \
@@ -58,7 +59,7 @@ struct registry_status {
 	bool connected;    /* our own writes come back to us */
 	bool read;         /* all that the registry held at our start is known here */
 	long lag_ms;       /* how long the last one took; -1: none yet */
-	size_t queue;      /* session records that the registry has not shown yet */
+	size_t queue;      /* session records and relays that the registry has not shown yet */
 	uint64_t silent_s; /* since the list of clients was last known to be current */
 #define X(key, text) uint64_t key;
 	REGISTRY_COUNTERS(X)
@@ -85,6 +86,11 @@ struct registry_ops {
 	void (*serve)(struct registry *r, const struct instant *now);
 	/* A record_written function (server.h): any thread, under the server's lock. */
 	record_written *put_session;
+	/*
+	 * Main thread, without the table's lock: a relay has changed here
+	 * (relays_options.publish).  Never waits; the registry tells the table when it has it.
+	 */
+	void (*put_relay)(struct registry *r, const struct instant *now, const struct relay *relay);
 	void (*status)(struct registry *r, const struct instant *now, struct registry_status *status);
 	void (*close)(struct registry *r);
 };
@@ -93,6 +99,7 @@ struct registry {
 	const struct registry_ops *ops;
 	struct registry_options o;
 	struct server *server;
+	struct relays *relays;      /* before `open`; outlives the registry; NULL: there are no relays */
 	int event;                  /* to be polled, -1: none */
 	struct registry_nats *nats; /* its own */
 };

@@ -61,4 +61,5 @@ const struct feed_ops *const feed_ops[CHANGE_OF_COUNT] = {
 	[OF_CLIENTS] = &clients_feed_ops,
 	[OF_SESSIONS] = &sessions_feed_ops,
 	[OF_SERVERS] = &servers_feed_ops,
+	[OF_RELAYS] = &relays_feed_ops,
 };

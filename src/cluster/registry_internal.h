@@ -16,6 +16,7 @@
 #include "cluster/index_set.h"
 #include "cluster/nats_bucket.h"
 #include "cluster/registry_value.h"
+#include "cluster/relay_queue.h"
 #include "cluster/write_queue.h"
 
 struct registry_nats;
@@ -41,12 +42,14 @@ struct feed_ops {
 	/* Consumes the value. */
 	void (*value)(struct registry_nats *n, const struct instant *now, uint32_t index, void *value);
 	void (*known)(struct registry_nats *n, uint32_t index); /* NULL: never happens */
+	/* NULL: never happens; of relays it is a value. */
 	void (*deleted)(struct registry_nats *n, const struct instant *now, uint32_t index);
 	/* Everything there is has come. */
 	void (*complete)(struct registry_nats *n, const struct instant *now);
 	void (*discard)(void *value);
 };
-extern const struct feed_ops clients_feed_ops, sessions_feed_ops, servers_feed_ops;
+extern const struct feed_ops clients_feed_ops, sessions_feed_ops, servers_feed_ops,
+		relays_feed_ops;
 extern const struct feed_ops *const feed_ops[CHANGE_OF_COUNT];
 /* Consumes the change's value. */
 void feed_take(struct registry_nats *n, const struct instant *now, const struct change *c);
@@ -87,6 +90,12 @@ struct servers_feed {
 	int cache;    /* descriptor of the servers last known, -1: there is no mesh */
 };
 
+/* Main thread: relays. */
+struct relays_feed {
+	struct feed feed; /* its sets are not used: the table remembers */
+	bool marked;      /* the table knows of the reading */
+};
+
 /* The writer's thread, and what others leave for it under the lock. */
 struct raw_value {
 	struct raw_value *next;
@@ -102,6 +111,7 @@ struct registry_writer {
 	bool stop;
 	struct write_queue *queue;
 	struct raw_value *values;
+	struct relay_queue *relays;
 };
 
 enum registry_counter {
@@ -117,12 +127,13 @@ struct registry_nats {
 	pthread_mutex_t keys_lock;
 	struct value_keys keys; /* under the lock; only the main thread changes them */
 	uint8_t beat_key[KEY_SIZE]; /* our heartbeats are for ourselves alone */
-	struct bucket *bucket[CHANGE_OF_COUNT]; /* that of the servers is NULL without a mesh */
+	struct bucket *bucket[CHANGE_OF_COUNT]; /* NULL: servers without a mesh, relays if there are none */
 	struct inbox inbox;
 	int epoll, timer;
 	struct clients_feed clients;
 	struct sessions_feed sessions;
 	struct servers_feed servers;
+	struct relays_feed relays;
 	struct registry_writer writer;
 	struct verified *verified; /* the clients bucket's thread: what it has checked before */
 	ticks heal_delay;          /* of this server: others may be faster, and then it need not */
@@ -173,6 +184,15 @@ void sessions_feed_retry(struct registry_nats *n, const struct instant *now);
 int servers_feed_open(struct registry_nats *n, char *error, size_t error_size);
 void servers_feed_close(struct registry_nats *n);
 void servers_feed_serve(struct registry_nats *n, const struct instant *now);
+
+/* ---- registry_relays.c ---- */
+/* The bucket's thread: what it has brought, to be freed; value NULL: the key was deleted.  NULL: no good. */
+struct relay *relay_change_new(struct registry_nats *n, const char *key, const uint8_t *value,
+		size_t len);
+/* Main thread. */
+void relays_feed_put(struct registry_nats *n, const struct instant *now, const struct relay *r);
+/* The writer's thread: one write; false: there is nothing to write now. */
+bool relays_feed_write(struct registry_nats *n, const struct instant *now);
 
 /* ---- registry_writer.c ---- any thread; 0 or a negative errno */
 int writer_open(struct registry_nats *n);

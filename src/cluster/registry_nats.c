@@ -16,8 +16,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/relay_value.h"
 
 #define SESSIONS_TTL   900 /* s; a session lives 600 at most */
+#define RELAYS_TTL     7200 /* s; what lives longer is written anew each hour (mode/relays_time.c) */
 #define HEAL_DELAY_MIN TICKS_S(2)
 #define HEAL_DELAY_VAR TICKS_S(6)
 #define STAMP_INTERVAL TICKS_S(10)
@@ -125,6 +127,19 @@ static void server_value(void *arg, const char *key, const uint8_t *value, size_
 	wipe(&keys, sizeof keys);
 }
 
+static void relay_value(void *arg, const char *key, const uint8_t *value, size_t len)
+{
+	struct registry_nats *n = arg;
+	struct relay *r = relay_change_new(n, key, value, len);
+
+	if (value)
+		registry_count(n, COUNT_received);
+	if (r)
+		hand_over(n, OF_RELAYS, CHANGE_VALUE, 0, r);
+	else if (value)
+		registry_count(n, COUNT_refused);
+}
+
 static void client_snapshot(void *arg, bool complete)
 {
 	hand_over(arg, OF_CLIENTS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
@@ -138,6 +153,11 @@ static void session_snapshot(void *arg, bool complete)
 static void server_snapshot(void *arg, bool complete)
 {
 	hand_over(arg, OF_SERVERS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
+}
+
+static void relay_snapshot(void *arg, bool complete)
+{
+	hand_over(arg, OF_RELAYS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
 }
 
 /* ---- in the main thread ---- */
@@ -226,6 +246,12 @@ static void nats_set_keys(struct registry *r, bool newest)
 		clients_feed_rekey(n, &now);
 }
 
+static void nats_put_relay(struct registry *r, const struct instant *now,
+		const struct relay *relay)
+{
+	relays_feed_put(r->nats, now, relay);
+}
+
 /* ---- in a worker ---- */
 
 static void nats_put_session(void *arg, const struct client *client,
@@ -285,6 +311,8 @@ static int open_parts(struct registry_nats *n, char *error, size_t error_size)
 	if (!failed)
 		failed = sessions_feed_open(n);
 	if (!failed)
+		failed = feed_open(&n->relays.feed);
+	if (!failed)
 		failed = servers_feed_open(n, error, error_size);
 	clock_read(&now);
 	return failed ? failed : clients_feed_open(n, &now, error, error_size);
@@ -310,6 +338,7 @@ static const struct {
 	[OF_CLIENTS] = {BUCKET_CLIENTS, 0, client_value, client_snapshot},
 	[OF_SESSIONS] = {BUCKET_SESSIONS, SESSIONS_TTL, session_value, session_snapshot},
 	[OF_SERVERS] = {BUCKET_SERVERS, 0, server_value, server_snapshot},
+	[OF_RELAYS] = {BUCKET_RELAYS, RELAYS_TTL, relay_value, relay_snapshot},
 };
 
 static int open_buckets(struct registry_nats *n)
@@ -322,7 +351,7 @@ static int open_buckets(struct registry_nats *n)
 			.seal_key = n->beat_key,
 		};
 
-		if (i == OF_SERVERS && !n->r->o.servers)
+		if ((i == OF_SERVERS && !n->r->o.servers) || (i == OF_RELAYS && !n->r->relays))
 			continue;
 		n->bucket[i] = bucket_open(&n->link, &o);
 		if (!n->bucket[i])
@@ -365,6 +394,7 @@ static void nats_close(struct registry *r)
 	nats_link_close(&n->link);
 	clients_feed_close(n);
 	sessions_feed_close(n);
+	feed_close(&n->relays.feed);
 	servers_feed_close(n);
 	verified_free(n->verified);
 	inbox_free(&n->inbox);
@@ -395,7 +425,8 @@ static void nats_status(struct registry *r, const struct instant *now,
 	}
 	*status = (struct registry_status){
 		.connected = alive,
-		.read = n->clients.feed.ready && n->sessions.feed.ready && !n->clients.pending_count,
+		.read = n->clients.feed.ready && n->sessions.feed.ready && !n->clients.pending_count &&
+			(!n->r->relays || n->relays.feed.ready),
 		.lag_ms = sessions.lag_ms,
 		.queue = writer_queue_length(n),
 		.silent_s = silent > 0 ? (uint64_t)silent / TICKS_PER_SEC : 0,
@@ -413,6 +444,7 @@ const struct registry_ops registry_nats = {
 	.set_keys = nats_set_keys,
 	.serve = nats_serve,
 	.put_session = nats_put_session,
+	.put_relay = nats_put_relay,
 	.status = nats_status,
 	.close = nats_close,
 };

@@ -25,13 +25,14 @@ int writer_open(struct registry_nats *n)
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&w->lock, NULL);
 	w->queue = write_queue_new();
-	return w->queue ? 0 : -ENOMEM;
+	w->relays = relay_queue_new(n->heal_delay);
+	return w->queue && w->relays ? 0 : -ENOMEM;
 }
 
 /* Under the lock. */
 static void wait_for_work(struct registry_writer *w)
 {
-	int ms = write_queue_length(w->queue) ? BUSY_MS : IDLE_MS;
+	int ms = write_queue_length(w->queue) || relay_queue_length(w->relays) ? BUSY_MS : IDLE_MS;
 	struct timespec until;
 
 	if (w->stop)
@@ -93,7 +94,7 @@ static bool write_one(struct registry_nats *n)
 		registry_count(n, COUNT_writes);
 		free(copy);
 	}
-	return raw || copy;
+	return raw || copy || (n->r->relays && relays_feed_write(n, &now));
 }
 
 static void *writer_main(void *arg)
@@ -134,6 +135,7 @@ void writer_close(struct registry_nats *n)
 	while ((v = next_value(w)))
 		free(v);
 	write_queue_free(w->queue);
+	relay_queue_free(w->relays);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
 }
@@ -182,7 +184,7 @@ size_t writer_queue_length(struct registry_nats *n)
 	size_t length;
 
 	pthread_mutex_lock(&n->writer.lock);
-	length = write_queue_length(n->writer.queue);
+	length = write_queue_length(n->writer.queue) + relay_queue_length(n->writer.relays);
 	pthread_mutex_unlock(&n->writer.lock);
 	return length;
 }

@@ -73,19 +73,9 @@ void relays_set_limits(struct relays *t, unsigned per_client, bool allow_private
 
 /* ---- by id ---- */
 
-static uint32_t id_hash(const struct relays *t, const uint8_t id[RELAY_ID_SIZE])
-{
-	uint64_t half[2];
-	unsigned __int128 product;
-
-	memcpy(half, id, sizeof half);
-	product = (unsigned __int128)(half[0] ^ t->hash_key[0]) * (half[1] ^ t->hash_key[1]);
-	return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
-}
-
 uint32_t entry_find(const struct relays *t, const uint8_t id[RELAY_ID_SIZE])
 {
-	uint32_t hash = id_hash(t, id), at = hash, e;
+	uint32_t hash = relay_id_hash(t->hash_key, id), at = hash, e;
 
 	while ((e = table_next(&t->by_id, hash, &at)) != NONE)
 		if (memcmp(entry_at(t, e)->r.id, id, RELAY_ID_SIZE) == 0)
@@ -228,7 +218,7 @@ uint32_t entry_add(struct relays *t, uint64_t second, const struct relay *r)
 	t->free_entry = x->of_owner.next;
 	*x = (struct entry){.r = *r, .used = true, .shown = second};
 	join_owner(t, e, owner);
-	if (table_add(&t->by_id, id_hash(t, r->id), e) != 0) {
+	if (table_add(&t->by_id, relay_id_hash(t->hash_key, r->id), e) != 0) {
 		leave_owner(t, e);
 		*x = (struct entry){.of_owner.next = t->free_entry};
 		t->free_entry = e;
@@ -249,7 +239,7 @@ void entry_forget(struct relays *t, uint32_t e)
 	wheel_remove(t, e);
 	account(t, x, -1);
 	leave_owner(t, e);
-	table_remove(&t->by_id, id_hash(t, x->r.id), e);
+	table_remove(&t->by_id, relay_id_hash(t->hash_key, x->r.id), e);
 	*x = (struct entry){.of_owner.next = t->free_entry};
 	t->free_entry = e;
 }

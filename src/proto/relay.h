@@ -93,6 +93,17 @@ static inline bool relay_latched(const struct relay_side *s, unsigned offset)
 	return s->leg[offset].generation != 0;
 }
 
+/* For tables: ids are chosen by controllers, so the key is random. */
+static inline uint32_t relay_id_hash(const uint64_t key[2], const uint8_t id[RELAY_ID_SIZE])
+{
+	uint64_t half[2];
+	unsigned __int128 product;
+
+	memcpy(half, id, sizeof half);
+	product = (unsigned __int128)(half[0] ^ key[0]) * (half[1] ^ key[1]);
+	return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
+}
+
 /* TCP: GIVEN sides listen, the others call. */
 static inline bool relay_listens(const struct relay_side *s)
 {
