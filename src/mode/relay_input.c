@@ -185,10 +185,64 @@ static unsigned refuse(struct relay_input *in, const struct relay_packet *p, uin
 	return relay_input_error(in, p, mtu);
 }
 
+static unsigned take_or_park(struct relay_input *in, const struct relay_packet *p)
+{
+	unsigned result = relay_input_take(in, p);
+
+	if (result != RELAY_DROP_UNKNOWN && result != RELAY_DROP_WAITING)
+		return result;
+	relay_ask(in, p);
+	return relay_park(in, p, result) ? RELAY_TAKEN : RELAY_DROP_ROOM;
+}
+
+/* One packet of a GSO frame, with len bytes of its payload from at on; written to in->segment. */
+static size_t write_segment(struct relay_input *in, const struct relay_packet *p, size_t at,
+		size_t len)
+{
+	struct relay_ip h = {.v4 = p->v4, .df = p->df, .tos = p->tos, .ttl = p->ttl,
+		.protocol = p->protocol, .id = p->id, .src = p->src.ip, .dst = p->dst.ip};
+	size_t header = (size_t)(p->payload - p->upper);
+	size_t ip = relay_ip_write(in->segment, &h, header + len);
+	uint8_t *upper = in->segment + ip;
+
+	memcpy(upper, p->upper, header);
+	memcpy(upper + header, p->payload + at, len);
+	if (p->protocol == RELAY_UDP) {
+		store_be16(upper + 4, (uint16_t)(header + len));
+	} else {
+		store_be32(upper + 4, p->seq + (uint32_t)at);
+		if (at + len < p->payload_len)
+			upper[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+	}
+	relay_upper_checksum(upper, header + len, &h);
+	return ip + header + len;
+}
+
+/* A GSO frame is many packets: those of them that are captured whole. */
+static unsigned take_segments(struct relay_input *in, const struct relay_packet *p, size_t size)
+{
+	size_t have = p->len - (size_t)(p->payload - p->ip), len;
+
+	for (size_t at = 0; at < p->payload_len; at += len) {
+		struct relay_packet one;
+		unsigned result = RELAY_DROP_ROOM;
+
+		len = MIN(size, p->payload_len - at);
+		if (at + len <= have) {
+			size_t whole = write_segment(in, p, at, len);
+
+			result = relay_packet_read(&one, in->segment, whole, whole) ?
+					take_or_park(in, &one) : RELAY_DROP_MALFORMED;
+		}
+		if (result != RELAY_TAKEN)
+			in->drops[result]++;
+	}
+	return RELAY_TAKEN;
+}
+
 static unsigned take_event(struct relay_input *in, const struct relay_event *e)
 {
 	struct relay_packet p;
-	unsigned result;
 
 	if (e->len > sizeof e->data)
 		return RELAY_DROP_MALFORMED;
@@ -200,11 +254,9 @@ static unsigned take_event(struct relay_input *in, const struct relay_event *e)
 		return refuse(in, &p, 0);
 	if (e->reason == RELAY_UP_TOO_BIG)
 		return refuse(in, &p, e->mtu);
-	result = relay_input_take(in, &p);
-	if (result != RELAY_DROP_UNKNOWN && result != RELAY_DROP_WAITING)
-		return result;
-	relay_ask(in, &p);
-	return relay_park(in, &p, result) ? RELAY_TAKEN : RELAY_DROP_ROOM;
+	if (e->segment && p.payload_len > e->segment)
+		return take_segments(in, &p, e->segment);
+	return take_or_park(in, &p);
 }
 
 /* Packets that waited are tried when nothing else is under way: they may latch sides too. */

@@ -62,7 +62,8 @@ struct relay_input {
 	struct relay_bucket asks, errors;
 	struct relay_bucket unanswered[RELAY_BUCKETS], errors_of[RELAY_BUCKETS];
 	uint64_t salt;            /* of the hash: whom one shares with cannot be chosen */
-	uint8_t out[RELAY_CAPTURE + RELAY_IPV6_HEADER];
+	uint8_t segment[RELAY_CAPTURE];                   /* of a GSO frame that came */
+	uint8_t out[RELAY_CAPTURE + RELAY_IPV6_HEADER];   /* what is being sent */
 };
 
 /* ---- relay_input.c ---- */

@@ -144,8 +144,10 @@ static unsigned take_segment(struct relay_input *in, const struct relay_packet *
 		return here->kind == RELAY_TOKEN ? take_unproven(in, p, r, side) : RELAY_DROP_ADDRESS;
 	if (!relay_latched(here, 0))
 		return RELAY_DROP_WAITING; /* only a SYN teaches; another server has seen it */
-	if (!relay_ready(r, side, 0))
-		return leg->skip ? take_waiting(in, p, r, side) : RELAY_DROP_WAITING;
+	if (!relay_ready(r, side, 0) && leg->skip)
+		return take_waiting(in, p, r, side);
+	if (!relay_ready(r, side, 0)) /* a reset does not wait: by then it would be about something else */
+		return p->flags & TCP_RST ? RELAY_DROP_SEQUENCE : RELAY_DROP_WAITING;
 	if (leg->skip && p->seq == leg->isn + 1 && p->payload_len == leg->skip &&
 			p->ack == leg->ours + 1) {
 		relay_answer_open(in, r, side); /* the token once more: not for the other side */

@@ -42,14 +42,14 @@ const struct relay *relays_at(struct relays *t, const struct instant *now, bool 
 		unsigned *side, unsigned *offset)
 {
 	(void)now;
-	*offset = 0;
 	for (unsigned i = 0; i < t->count; i++)
 		for (*side = 0; *side < 2; ++*side) {
-			const struct relay_side *s = &t->all[i].side[*side];
+			const struct relay *r = &t->all[i];
+			const struct relay_side *s = &r->side[*side];
 
-			if (t->all[i].protocol == protocol && s->v4 == v4 && s->port == port &&
-					!t->all[i].removed)
-				return &t->all[i];
+			*offset = (unsigned)(port - s->port);
+			if (r->protocol == protocol && s->v4 == v4 && *offset < r->span && !r->removed)
+				return r;
 		}
 	return NULL;
 }
