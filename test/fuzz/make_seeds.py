@@ -346,6 +346,70 @@ mesh = {
 }
 
 
+# ---- fuzz_relay: a relay, then events; sources are those of test/unit/relay_slow.h ----
+def event(reason, what, value):
+    return u8(reason, what) + u16(len(value)) + value
+
+
+def from_host(side, v4, proto, upper):
+    port = u16((1111, 2222)[side]) + u16(side)
+    if v4:
+        source = (bytes((198, 51, 100, 1)), bytes((203, 0, 113, 2)))[side]
+        return u8(0x45) + bytes(7) + u8(64, proto) + bytes(2) + source + bytes(4) + port + upper
+    source = bytes.fromhex("20010db80001") + bytes(9) + u8(1) if side == 0 else \
+        bytes.fromhex("20010db80002") + bytes(9) + u8(2)
+    return u8(0x60) + bytes(5) + u8(proto, 64) + source + bytes(16) + port + upper
+
+
+def relayed_udp(side, v4, payload):
+    return from_host(side, v4, 17, bytes(4) + payload)
+
+
+def relayed_tcp(side, v4, flags, seq, ack, payload=b"", options=b""):
+    header = struct.pack(">IIBBHHH", seq, ack, (20 + len(options)) << 2, flags, 60000, 0, 0)
+    return from_host(side, v4, 6, header + options + payload)
+
+
+GIVEN, HOST, LEARNT, TOKEN = range(4)
+RIGHT, CUT, FRAME, LATER, QUOTE, SHOW, ANSWER = 3, 4, 8, 16, 32, 64, 128
+SYN_OPTIONS = bytes.fromhex("020405b40402080a00000063000000000103030700000000")
+ICMP_ABOUT = u8(0x45) + bytes(19) + u8(3, 4, 0, 0, 0, 0, 5, 0)
+
+
+def relay_kind(tcp, first, second, v4_first=1, v4_second=1):
+    return u8(tcp | first << 1 | second << 3 | v4_first << 5 | v4_second << 6)
+
+
+def call(side, isn, v4=1):
+    return event(4, RIGHT, relayed_tcp(side, v4, 2, isn, 0, b"", SYN_OPTIONS))
+
+
+def show(side, v4=1):
+    return event(1, RIGHT | SHOW | ANSWER, relayed_tcp(side, v4, 0x18, 0, 0, bytes(64)))
+
+
+relay = {
+    "udp": relay_kind(0, LEARNT, GIVEN) + event(1, RIGHT, relayed_udp(0, 1, b"hello")) +
+    event(1, RIGHT, relayed_udp(1, 1, b"answer")) + event(9, RIGHT | QUOTE, ICMP_ABOUT),
+    "udp_across": relay_kind(0, HOST, LEARNT, 1, 0) + event(1, RIGHT, relayed_udp(0, 1, b"hello")) +
+    event(1, RIGHT, relayed_udp(1, 0, b"answer")) + event(1, RIGHT | FRAME, relayed_udp(1, 0, bytes(90))),
+    "udp_token": relay_kind(0, TOKEN, TOKEN) + event(1, RIGHT | SHOW, relayed_udp(0, 1, bytes(76))) +
+    event(1, RIGHT | LATER, relayed_udp(1, 1, b"x")),
+    "listener": relay_kind(1, LEARNT, GIVEN) + call(0, 1000) +
+    event(4, RIGHT | ANSWER, relayed_tcp(1, 1, 0x12, 0, 0, b"", SYN_OPTIONS)) +
+    event(3, RIGHT, relayed_tcp(0, 1, 0x18, 1001, 1, b"data")) + event(9, RIGHT | QUOTE, ICMP_ABOUT),
+    "held": relay_kind(1, LEARNT, HOST, 1, 0) + call(0, 1000) + call(1, 2000, 0) + call(0, 1000) +
+    event(3, RIGHT, relayed_tcp(0, 1, 0x18, 1001, 2001, b"data")) + event(8, RIGHT, relayed_tcp(0, 1, 0x10, 1, 1)),
+    "deferred": relay_kind(1, TOKEN, TOKEN) + call(0, 1000) + show(0) +
+    event(1, RIGHT, relayed_tcp(0, 1, 0x10, 1064, 1)) + call(1, 2000) + show(1) +
+    event(3, RIGHT | LATER | ANSWER, relayed_tcp(1, 1, 0x18, 0, 0, b"data")),
+    "mixed": relay_kind(1, TOKEN, LEARNT) + call(1, 2000) + call(0, 1000) + show(0) + call(1, 2000),
+    "token_to_listener": relay_kind(1, TOKEN, GIVEN) + call(0, 1000) + show(0) +
+    event(4, RIGHT, relayed_tcp(1, 1, 0x12, 7000, 1065, b"", SYN_OPTIONS)) +
+    event(4, RIGHT, relayed_tcp(1, 1, 0x14, 0, 1065)) + event(7, RIGHT | CUT, relayed_tcp(0, 1, 0x10, 1, 1)),
+}
+
+
 def write(directory, name, seeds):
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -356,5 +420,5 @@ def write(directory, name, seeds):
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     for fuzzer, seeds in {"wire": wire, "cluster_keys": cluster_keys, "handshake": handshake_seeds, "server": server,
-                          "uplink": uplink, "path": path, "mesh": mesh}.items():
+                          "uplink": uplink, "path": path, "mesh": mesh, "relay": relay}.items():
         write(target, fuzzer, seeds)
