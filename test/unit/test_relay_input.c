@@ -406,6 +406,52 @@ static void a_held_caller_is_not_displaced(void **state)
 	slow_free(&s);
 }
 
+/*
+ * Two servers have learnt one side from two sources.  The records' merge decides; this server,
+ * which lost, answers the other side anew and says nothing more to the one it had learnt.
+ */
+static void the_merge_decides_between_two_callers(void **state)
+{
+	struct endpoint loser = slow_endpoint("203.0.113.66:6666"), x, y;
+	struct relay theirs;
+	(void)state;
+
+	slow_make(&s, RELAY_TCP, RELAY_LEARNT, RELAY_LEARNT, true, true);
+	x = slow_host(&s, 0);
+	y = slow_host(&s, 1);
+	slow_tcp(&s, &loser, 0, TCP_SYN, 666, 0, NULL, 0);
+	theirs = *slow_record(&s);
+	theirs.side[0].leg[0].server = 0; /* lower than ours */
+	theirs.side[0].leg[0].at = x;
+	theirs.side[0].leg[0].isn = 1000;
+	slow_tcp(&s, &y, 1, TCP_SYN, 2000, 0, NULL, 0);
+	assert_int_equal(s.sent, 2); /* as if the first were the only one */
+	s.sent = 0;
+	relays_learn(s.relays, &s.now, &theirs);
+	assert_true(endpoint_equal(&slow_record(&s)->side[0].leg[0].at, &x));
+	assert_int_equal(s.sent, 1);
+	assert_sent_to(1);
+	assert_int_equal(slow_last(&s).flags, TCP_SYN | TCP_ACK);
+	assert_int_equal(slow_last(&s).seq, 1000);
+	s.sent = 0;
+	slow_tcp(&s, &loser, 0, TCP_SYN, 666, 0, NULL, 0);
+	slow_tcp(&s, &loser, 0, TCP_ACK, 667, 2001, NULL, 0);
+	assert_int_equal(s.sent, 0);
+	slow_tcp(&s, &x, 0, TCP_SYN, 1000, 0, NULL, 0); /* the winner's repetition is answered here too */
+	assert_sent_to(0);
+	assert_int_equal(slow_last(&s).seq, 2000);
+	for (unsigned i = 0; i < 20; i++)
+		slow_wait(&s, TICKS_S(1));
+	for (unsigned i = 0; i < s.sent; i++) { /* repeated, but to nobody else, and no reset */
+		struct relay_packet p;
+
+		assert_true(relay_packet_read(&p, s.packet[i], s.len[i], s.len[i]));
+		assert_int_equal(p.flags, TCP_SYN | TCP_ACK);
+		assert_true(endpoint_equal(&p.dst, &x) || endpoint_equal(&p.dst, &y));
+	}
+	slow_free(&s);
+}
+
 /* A listener refuses: its token caller learns it, by a reset with right numbers; forged ones do nothing. */
 static void only_the_listeners_own_reset_counts(void **state)
 {
@@ -547,6 +593,7 @@ int main(void)
 		cmocka_unit_test(a_learnt_isn_helps_nobody_else),
 		cmocka_unit_test(nothing_blind_gets_into_a_joined_relay),
 		cmocka_unit_test(a_held_caller_is_not_displaced),
+		cmocka_unit_test(the_merge_decides_between_two_callers),
 		cmocka_unit_test(only_the_listeners_own_reset_counts),
 		cmocka_unit_test(a_probe_is_answered_by_any_server),
 		cmocka_unit_test(mss_is_clamped),
