@@ -32,7 +32,8 @@ struct relay_bpf *relay_bpf_open(const struct relay_bpf_options *o, char *error,
 void relay_bpf_close(struct relay_bpf *b);
 
 /*
- * 0 or a negative errno.  Put keeps the counters of an entry that is there.  Thread-safe.
+ * 0 or a negative errno.  Put keeps the counters of an entry that is there (but for packets
+ * that are counted at that very moment).  Thread-safe.
  * Which of several puts of one key lasts is the caller's to order.
  */
 int relay_bpf_put(struct relay_bpf *b, const struct relay_key *key, const struct relay_entry *e);

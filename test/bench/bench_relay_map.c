@@ -117,8 +117,8 @@ int main(int argc, char **argv)
 	char error[300];
 	struct relay_bpf *b;
 
-	if (unshare(CLONE_NEWNET) != 0 || system("ip link add bench0 type dummy") != 0) {
-		fprintf(stderr, "it takes root, for a network namespace\n");
+	if (unshare(CLONE_NEWNET) != 0 || system("ip link add bench0 type veth") != 0) {
+		fprintf(stderr, "it takes root, for a network namespace with a device\n");
 		return 1;
 	}
 	b = relay_bpf_open(&options, error, sizeof error);
