@@ -12,6 +12,7 @@
 #ifndef CLUSTER_REGISTRY_H
 #define CLUSTER_REGISTRY_H
 
+#include "cluster/relays_file.h"
 #include "cluster/servers_file.h"
 #include "mode/relays.h"
 #include "proto/server.h"
@@ -26,6 +27,7 @@ struct registry_options {
 	const struct operator_public *op; /* whose signatures count */
 	const struct cluster_secrets *cluster; /* for what is sealed */
 	const char *clients_file;         /* local: the clients */
+	const char *relays_file;          /* local: the relays, if there are any */
 	/* NATS */
 	uint16_t server_number;
 	unsigned url_count;
@@ -102,6 +104,7 @@ struct registry {
 	struct relays *relays;      /* before `open`; outlives the registry; NULL: there are no relays */
 	int event;                  /* to be polled, -1: none */
 	struct registry_nats *nats; /* its own */
+	struct relays_file relays_file; /* local's own */
 };
 
 /* A single server's: the clients file; sessions stay in this process. */

@@ -5,6 +5,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
 
 struct loading {
 	const struct registry_options *o;
@@ -69,12 +73,54 @@ static int local_reload(struct registry *r, const char *clients_file, char *erro
 
 static int local_open(struct registry *r, char *error, size_t error_size)
 {
+	struct instant now;
+	int failed = local_reload(r, r->o.clients_file, error, error_size);
+
 	r->event = -1;
-	return local_reload(r, r->o.clients_file, error, error_size);
+	if (failed || !r->relays)
+		return failed;
+	clock_read(&now);
+	return relays_file_open(&r->relays_file, r->o.relays_file, r->relays, &now, error, error_size);
+}
+
+static void complain(const struct registry *r, int failed)
+{
+	if (failed)
+		log_limited(LOG_ERROR, 1, "%s: relays cannot be written: %s", r->o.relays_file,
+				strerror(-failed));
+}
+
+/* What is written is shown at once.  What cannot be written stays pending, as without a registry. */
+static void local_put_relay(struct registry *r, const struct instant *now,
+		const struct relay *relay)
+{
+	int failed = relays_file_put(&r->relays_file, relay);
+
+	complain(r, failed);
+	if (failed)
+		return;
+	relays_lock(r->relays);
+	relays_shown(r->relays, now, relay);
+	relays_unlock(r->relays);
+}
+
+static void local_serve(struct registry *r, const struct instant *now)
+{
+	(void)now;
+	if (r->relays)
+		complain(r, relays_file_sync(&r->relays_file, r->relays));
+}
+
+static void local_close(struct registry *r)
+{
+	relays_file_close(&r->relays_file);
 }
 
 const struct registry_ops registry_local = {
 	.name = "local",
 	.open = local_open,
 	.reload = local_reload,
+	.serve = local_serve,
+	.put_relay = local_put_relay,
+	.close = local_close,
 };

@@ -409,6 +409,38 @@ relay = {
     event(4, RIGHT, relayed_tcp(1, 1, 0x14, 0, 1065)) + event(7, RIGHT | CUT, relayed_tcp(0, 1, 0x10, 1, 1)),
 }
 
+# ---- fuzz_relay_record: two records ----
+def relay_record(protocol=17, span=1, flags=2, kinds=(1, 3), legs=(), version=1, server=3):
+    sides = b""
+    for which, kind in enumerate(kinds):
+        given = V4 if kind in (1, 2) else bytes(16)
+        sides += u8(kind, 4) + u16(20000 + 100 * which) + given + u16(5060 if kind == 1 else 0)
+    record = u8(1, flags, protocol, span) + bytes(range(16)) + struct.pack(">QHH", version, server, 0)
+    record += struct.pack(">IQQ", 7, 1770000000, 1770000600) + sides
+    for place in range(2 * span):
+        record += legs[place] if place < len(legs) else bytes(40)
+    return record
+
+
+def relay_leg(address=V4, port=5060, generation=1, tcp=bytes(18)):
+    return u8(generation, 0) + u16(4) + address + u16(port) + tcp
+
+
+TCP_LEG = struct.pack(">IIBBHHI", 0x01020304, 0x05060708, 64, 0x78, 1440, 64240, 0)
+RELAYS = {
+    "udp": relay_record(),
+    "latched": relay_record(legs=(relay_leg(), relay_leg(port=999))),
+    "span": relay_record(span=2, flags=10, legs=(relay_leg(), bytes(40), relay_leg(port=5061))),
+    "tcp": relay_record(protocol=6, kinds=(4, 4), legs=(relay_leg(tcp=TCP_LEG),)),
+    "refreshed": relay_record(version=2, server=1),
+    "removed": relay_record(version=3, flags=3),
+}
+relay_record_seeds = {f"{a}-{b}": data(RELAYS[a]) + RELAYS[b] for a, b in (
+    ("udp", "latched"), ("latched", "refreshed"), ("span", "span"), ("tcp", "udp"), ("removed", "udp"))}
+relay_record_seeds["ask"] = data(u8(17, 4, 17) + u16(20000))
+relay_record_seeds["key"] = data(b"000102030405060708090a0b0c0d0e0f")
+relay_record_seeds["token"] = data(b"AAECAwQFBgcICQoLDA0ODwEAAAAAAAAAI-NFm1BXLEHNB96ztP-MT7XkOuN9uMgw")
+
 
 def write(directory, name, seeds):
     folder = directory / name
@@ -420,5 +452,6 @@ def write(directory, name, seeds):
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     for fuzzer, seeds in {"wire": wire, "cluster_keys": cluster_keys, "handshake": handshake_seeds, "server": server,
-                          "uplink": uplink, "path": path, "mesh": mesh, "relay": relay}.items():
+                          "uplink": uplink, "path": path, "mesh": mesh, "relay": relay,
+                          "relay_record": relay_record_seeds}.items():
         write(target, fuzzer, seeds)
