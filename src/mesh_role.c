@@ -286,17 +286,18 @@ static json_t *peer_json(const struct peers *p, const struct peer *r)
 static json_t *counters_json(const struct daemon *d)
 {
 	const struct mesh_io *m = &d->mesh;
-	uint64_t sent = 0, taken = 0;
+	const uint64_t *records = notices_counters(d->notices);
+	json_t *o = json_object();
 
-	if (d->notices)
-		notices_counts(d->notices, &sent, &taken);
-	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I}", "packets_in", (json_int_t)m->packets_in,
-			"packets_out", (json_int_t)m->packets_out, "unsent", (json_int_t)m->unsent,
-			"records_sent", (json_int_t)sent, "records_taken", (json_int_t)taken);
-
+	for (int i = 0; i < MESH_TRAFFIC_COUNT; i++)
+		json_object_set_new(o, mesh_traffic_key((enum mesh_traffic)i),
+				json_integer((json_int_t)m->traffic[i]));
 	for (int i = 0; i < PEERS_EVENT_COUNT; i++)
 		json_object_set_new(o, peers_event_key((enum peers_event)i),
 				json_integer((json_int_t)m->peers.events[i]));
+	for (int i = 0; i < NOTICES_COUNTER_COUNT; i++)
+		json_object_set_new(o, notices_counter_key((enum notices_counter)i),
+				json_integer((json_int_t)records[i]));
 	return o;
 }
 

@@ -29,6 +29,8 @@ static const struct named traffic_list[] = {TRAFFIC_COUNTERS(X)};
 static const struct named server_list[] = {SERVER_EVENTS(X)};
 static const struct named uplink_list[] = {UPLINK_EVENTS(X)};
 static const struct named peers_list[] = {PEERS_EVENTS(X)};
+static const struct named mesh_traffic_list[] = {MESH_TRAFFIC(X)};
+static const struct named notices_list[] = {NOTICES_COUNTERS(X)};
 static const struct named mesh_result_list[] = {MESH_RESULTS(X)};
 static const struct named reason_list[] = {ANYCAST_REASONS(X)};
 #undef X
@@ -184,8 +186,9 @@ static void put_peers(const struct peers *p, struct exposition *e, const char *n
 	}
 }
 
-static void put_mesh(const struct mesh_io *m, struct exposition *e)
+static void put_mesh(const struct daemon *d, struct exposition *e)
 {
+	const struct mesh_io *m = &d->mesh;
 	const struct peers *p = &m->peers;
 
 	put_peers(p, e, "mesh_server_alive", "whether the other server's heartbeats come",
@@ -197,13 +200,9 @@ static void put_mesh(const struct mesh_io *m, struct exposition *e)
 			seconds(p->clock_off));
 	gauge(e, "clocks", "servers whose clocks that is the median of", p->clocks);
 	gauge(e, "lineages", "lineages of epoch keys that are held", p->lineages);
-	metric_counter(e, "mesh_", "packets_in", "packets from other servers");
-	metric_count(e, m->packets_in);
-	metric_counter(e, "mesh_", "packets_out", "packets to other servers");
-	metric_count(e, m->packets_out);
-	metric_counter(e, "mesh_", "unsent", "packets to other servers that the socket refused");
-	metric_count(e, m->unsent);
+	counters(e, "mesh_", mesh_traffic_list, MESH_TRAFFIC_COUNT, m->traffic);
 	counters(e, "mesh_", peers_list, PEERS_EVENT_COUNT, p->events);
+	counters(e, "mesh_", notices_list, NOTICES_COUNTER_COUNT, notices_counters(d->notices));
 	metric_counter(e, "mesh_", "drops", "packets of the mesh dropped, by reason");
 	for (int i = MESH_ACCEPTED + 1; i < MESH_RESULT_COUNT; i++) {
 		struct metric_label reason = {"reason", mesh_result_list[i].key};
@@ -218,7 +217,7 @@ static void put_server(struct daemon *d, const struct instant *now, struct expos
 	if (d->registry.ops->status)
 		put_registry(&d->registry, now, e);
 	if (d->mesh.fd >= 0)
-		put_mesh(&d->mesh, e);
+		put_mesh(d, e);
 }
 
 /* ---- client ---- */

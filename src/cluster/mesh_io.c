@@ -11,6 +11,23 @@
 
 #define ROUND_MAX 256 /* packets at once, so that a flood does not hold up the main thread */
 
+const char *mesh_traffic_key(enum mesh_traffic t)
+{
+	static const char *const keys[] = {
+#define X(name, key, text) key,
+		MESH_TRAFFIC(X)
+#undef X
+	};
+
+	return keys[t];
+}
+
+static void count(struct mesh_io *m, enum mesh_traffic packets, enum mesh_traffic bytes, size_t len)
+{
+	m->traffic[packets]++;
+	m->traffic[bytes] += len;
+}
+
 static void send_packet(struct output *out, const struct endpoint *to, const uint8_t *packet,
 		size_t len)
 {
@@ -19,9 +36,9 @@ static void send_packet(struct output *out, const struct endpoint *to, const uin
 	socklen_t size = endpoint_to_sockaddr(to, &address);
 
 	if (sendto(m->fd, packet, len, MSG_DONTWAIT, (struct sockaddr *)&address, size) < 0)
-		m->unsent++; /* as if it were lost on the way */
+		m->traffic[MESH_UNSENT]++; /* as if it were lost on the way */
 	else
-		m->packets_out++;
+		count(m, MESH_PACKETS_OUT, MESH_BYTES_OUT, len);
 }
 
 int mesh_io_open(struct mesh_io *m, const struct endpoint *local, char error[PEERS_ERROR])
@@ -69,7 +86,7 @@ void mesh_io_receive(struct mesh_io *m)
 		/* other errors are of packets that we sent: somebody is not there */
 		if (n < 0 || !endpoint_from_sockaddr(&from, (struct sockaddr *)&address))
 			continue;
-		m->packets_in++;
+		count(m, MESH_PACKETS_IN, MESH_BYTES_IN, (size_t)n);
 		clock_read(&now); /* for each: the offset of clocks is measured with it */
 		peers_receive(&m->peers, &now, &from, packet, (size_t)n);
 	}

@@ -10,10 +10,25 @@
 
 #include "cluster/peers.h"
 
+/* X(name, key, text): what the socket counts; bytes are those of UDP's payload. */
+#define MESH_TRAFFIC(X)                                                                            \
+	X(PACKETS_IN, "packets_in", "packets from other servers")                                  \
+	X(PACKETS_OUT, "packets_out", "packets to other servers")                                  \
+	X(BYTES_IN, "bytes_in", "bytes of the packets from other servers")                         \
+	X(BYTES_OUT, "bytes_out", "bytes of the packets to other servers")                         \
+	X(UNSENT, "unsent", "packets to other servers that the socket refused")
+enum mesh_traffic {
+#define X(name, key, text) MESH_##name,
+	MESH_TRAFFIC(X)
+#undef X
+	MESH_TRAFFIC_COUNT
+};
+const char *mesh_traffic_key(enum mesh_traffic t);
+
 struct mesh_io {
 	struct output out; /* first member */
 	int fd;            /* -1: there is no mesh */
-	uint64_t packets_in, packets_out, unsent;
+	uint64_t traffic[MESH_TRAFFIC_COUNT];
 	struct peers peers;
 };
 

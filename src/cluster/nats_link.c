@@ -254,6 +254,17 @@ bool nats_link_up(const struct nats_link *l)
 	return natsConnection_Status(l->connection) == NATS_CONN_STATUS_CONNECTED;
 }
 
+void nats_link_traffic(const struct nats_link *l, struct registry_status *status)
+{
+	natsStatistics *s = NULL;
+
+	if (natsStatistics_Create(&s) == NATS_OK &&
+			natsConnection_GetStats(l->connection, s) == NATS_OK)
+		natsStatistics_GetCounts(s, &status->messages_in, &status->bytes_in,
+				&status->messages_out, &status->bytes_out, NULL);
+	natsStatistics_Destroy(s);
+}
+
 void nats_link_close(struct nats_link *l)
 {
 	l->closing = true;

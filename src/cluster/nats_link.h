@@ -38,6 +38,8 @@ int nats_link_read(struct nats_link *l, const struct registry_options *o, char *
 int nats_link_open(struct nats_link *l, const struct registry_options *o, const char *name,
 		bool wait, char *error, size_t error_size);
 bool nats_link_up(const struct nats_link *l);
+/* Counts what has been sent and received since the start; untouched if out of memory. */
+void nats_link_traffic(const struct nats_link *l, struct registry_status *status);
 void nats_link_close(struct nats_link *l);
 
 #endif

@@ -47,7 +47,7 @@ struct notices {
 	struct written written[WRITTEN_MAX];
 	unsigned sending_count;
 	struct sending sending[SENDING_MAX];
-	uint64_t sent, taken;
+	uint64_t counter[NOTICES_COUNTER_COUNT];
 	struct interest interest[BUCKETS][WAYS];
 };
 
@@ -81,10 +81,22 @@ int notices_event(const struct notices *n)
 	return n->event;
 }
 
-void notices_counts(const struct notices *n, uint64_t *sent, uint64_t *taken)
+const char *notices_counter_key(enum notices_counter c)
 {
-	*sent = n->sent;
-	*taken = n->taken;
+	static const char *const keys[] = {
+#define X(name, key, text) key,
+		NOTICES_COUNTERS(X)
+#undef X
+	};
+
+	return keys[c];
+}
+
+const uint64_t *notices_counters(const struct notices *n)
+{
+	static const uint64_t none[NOTICES_COUNTER_COUNT];
+
+	return n ? n->counter : none;
 }
 
 /* ---- who sends to whom ---- */
@@ -182,11 +194,12 @@ static void send_record(struct notices *n, const struct instant *now, uint32_t i
 	store_be32(message + 1, index);
 	memcpy(message + RECORD_FIXED, value, len);
 	if (also && also != n->o.number)
-		n->sent += n->o.send(n->o.send_arg, also, message, RECORD_FIXED + len);
+		n->counter[NOTICES_SENT] += n->o.send(n->o.send_arg, also, message,
+				RECORD_FIXED + len);
 	for (unsigned i = 0; i < WAYS; i++)
 		if (in[i].index == index && in[i].until > now->boot && in[i].server != also &&
 				in[i].server != but)
-			n->sent += n->o.send(n->o.send_arg, in[i].server, message,
+			n->counter[NOTICES_SENT] += n->o.send(n->o.send_arg, in[i].server, message,
 					RECORD_FIXED + len);
 }
 
@@ -216,7 +229,7 @@ static bool take_record(struct notices *n, const struct instant *now, uint16_t f
 	if (!r)
 		return error == -ENOMEM;
 	writer = present_writer(n, index);
-	n->taken++;
+	n->counter[NOTICES_TAKEN]++;
 	if (server_apply_record(n->o.server, now, index, r) == 1 && writer == n->o.number)
 		send_record(n, now, index, value, len, 0, from);
 	return true;

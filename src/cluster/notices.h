@@ -51,7 +51,18 @@ void notices_serve(struct notices *n, const struct instant *now);
 /* A message of the mesh.  False: malformed. */
 bool notices_take(struct notices *n, const struct instant *now, uint16_t from,
 		const uint8_t *message, size_t len);
-/* Records sent and taken so far. */
-void notices_counts(const struct notices *n, uint64_t *sent, uint64_t *taken);
+/* X(name, key, text) */
+#define NOTICES_COUNTERS(X)                                                                        \
+	X(SENT, "records_sent", "session records sent to servers that send to the client")         \
+	X(TAKEN, "records_taken", "session records that came from another server")
+enum notices_counter {
+#define X(name, key, text) NOTICES_##name,
+	NOTICES_COUNTERS(X)
+#undef X
+	NOTICES_COUNTER_COUNT
+};
+const char *notices_counter_key(enum notices_counter c);
+/* By their enum; zeros if there are no notices. */
+const uint64_t *notices_counters(const struct notices *n);
 
 #endif

@@ -56,7 +56,11 @@ struct registry_options {
 	X(unknown, "session records of clients that are not enrolled")                             \
 	X(conflicts, "client records that contradict another client's")                            \
 	X(healed, "values written again because the registry had lost or changed them")            \
-	X(snapshots, "buckets read from the beginning")
+	X(snapshots, "buckets read from the beginning")                                            \
+	X(messages_in, "messages from NATS, own heartbeats among them")                            \
+	X(messages_out, "messages to NATS")                                                        \
+	X(bytes_in, "bytes of the messages from NATS, without its own framing")                    \
+	X(bytes_out, "bytes of the messages to NATS")
 struct registry_status {
 	bool connected;    /* our own writes come back to us */
 	bool read;         /* all that the registry held at our start is known here */

@@ -434,6 +434,7 @@ static void nats_status(struct registry *r, const struct instant *now,
 		REGISTRY_COUNTERS(X)
 #undef X
 	};
+	nats_link_traffic(&n->link, status); /* libnats counts this itself */
 }
 
 const struct registry_ops registry_nats = {
