@@ -371,6 +371,10 @@ class RouteWatch:
             return [t for t in self.changes(family) if t > since]
         return wait_until(look, "the router to change its route", timeout, 0.01)[0] - since
 
+    def moved(self, since):
+        """Seconds until the routes of both families have changed."""
+        return max(self.seconds_until_change(since, family) for family in (4, 6))
+
 
 class Stream:
     """stream.py, or another such program, on a node; finish() ends it and returns its report."""

@@ -59,9 +59,7 @@ class Streams:
         victim = self.net.busiest()
         at, wall = time.monotonic(), time.time()
         victim.process.stop(signal.SIGKILL)
-        routing = max(watch.seconds_until_change(wall, family)
-                      for watch in watches for family in (4, 6))
-        return Kill(victim.name, at, routing)
+        return Kill(victim.name, at, max(watch.moved(wall) for watch in watches))
 
     def finish(self, kills):
         fetched = self.fetch.wait(120)
