@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026 The anyrelay authors
-"""anyrelay beside other user-space tunnels, in one run on this machine.
+"""anyrelay beside other user-space tunnels, and what a cluster costs, in one run on this machine.
 
-    bench.py [--rounds N] [--seconds S] [--peer NAME ...] [--quick]
+    bench.py [tunnels] [--rounds N] [--seconds S] [--peer NAME ...] [--quick]
+    bench.py [cluster] [--known N] [--quick]
 
-Two topologies (drawn in peers.py): point to point, from c1 to the server's inner address, and
-hub, from c1 through the server to c2.  The rounds are interleaved: each round measures every
-tunnel once, each in fresh namespaces; the table shows medians, ratios to Debian's
-wireguard-go in the same round, and how far the rounds lay apart.  Every value also goes to
-build/bench.json.
+Without a word both parts; the cluster's is in cost.py.  The tunnels have two topologies (drawn
+in peers.py): point to point, from c1 to the server's inner address, and hub, from c1 through
+the server to c2.  The rounds are interleaved: each round measures every tunnel once, each in
+fresh namespaces; the table shows medians, ratios to Debian's wireguard-go in the same round,
+and how far the rounds lay apart.  Every value also goes to build/bench.json.
 
   tcp1, tcp4   iperf3, 1 and 4 streams, Mbit/s at the receiver, and CPU seconds (user + system)
                of all tunnel processes per 10^9 bytes received
@@ -29,6 +30,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 
+import cost  # noqa: E402
 import peers  # noqa: E402
 import traffic  # noqa: E402
 from lab import BUILD, Lab, LabError, enter, wait_until  # noqa: E402
@@ -177,11 +179,13 @@ def spread(values):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=("tunnels", "cluster"), help="only this one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each TCP run; UDP half of it")
     parser.add_argument("--peer", action="append", choices=[p.name for p in peers.PEERS],
                         help="only this tunnel; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--known", type=int, help="clients with sessions of the cluster: 200,000")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds = 1, 2
@@ -189,9 +193,8 @@ def parse_arguments():
     return args
 
 
-def main():
-    args = parse_arguments()
-    enter()
+def bench_tunnels(args):
+    """All rounds: what build/bench.json says of them."""
     chosen = []
     for peer in peers.PEERS:
         if args.peer and peer.name not in args.peer:
@@ -211,10 +214,39 @@ def main():
                             for t in TOPOLOGIES), flush=True)
         rounds.append(results)
     report(rounds, [p.name for p in chosen])
-    with open(os.path.join(BUILD, "bench.json"), "w") as out:
-        json.dump({"kernel": platform.release(), "cpus": os.cpu_count(),
-                   "seconds": args.seconds, "rounds": rounds}, out, indent=1)
-        out.write("\n")
+    return {"seconds": args.seconds, "rounds": rounds}
+
+
+def bench_cluster(args):
+    reason = peers.Anyrelay.missing()
+    if reason:
+        raise LabError(reason)
+    size = (cost.QUICK if args.quick else cost.FULL)._replace(
+        **{"known": args.known} if args.known else {})
+    rows, joined = cost.measure(size)
+    print("\nthree servers and three NATS nodes: for each of what happened, and in all a second")
+    table([("", [cost.heads()] + [cost.cells(*row) for row in rows])])
+    print(f"\na server without anything on its disk joins: {joined['announced_s']:.1f} s until it is "
+          f"announced, {joined['knows_s']:.1f} s until it knows all {rows[-1][1]:,} sessions and "
+          f"clients, with {joined['memory_mb']} MB")
+    if not cost.costs_nothing(rows):
+        raise LabError("records were written for packets or for idle sessions")
+    return {"joined": joined, "rows": [{"what": what, "number": number, "seconds": counts.seconds,
+                                        **counts} for what, number, counts in rows]}
+
+
+PARTS = {"tunnels": bench_tunnels, "cluster": bench_cluster}
+
+
+def main():
+    args = parse_arguments()
+    enter()
+    out = {"kernel": platform.release(), "cpus": os.cpu_count()}
+    for part in [args.part] if args.part else PARTS:
+        out[part] = PARTS[part](args)
+    with open(os.path.join(BUILD, "bench.json"), "w") as to:
+        json.dump(out, to, indent=1)
+        to.write("\n")
     print("\nall values: build/bench.json")
 
 

@@ -76,6 +76,9 @@ class Daemon:
         self.config_path = lab.path(f"{name}.conf")
         self.socket = lab.path(name, "control.sock")
         self.process = None
+        self.make_directory()
+
+    def make_directory(self):
         os.makedirs(self.directory, exist_ok=True)
         shutil.chown(self.directory, USER)
 

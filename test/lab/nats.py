@@ -220,3 +220,14 @@ class Admin:
 
     def keys(self, bucket):
         return json.loads(self.run("keys", bucket))
+
+    def load(self, bucket, path):
+        """All of a file of values.write(); returns when NATS has them."""
+        self.run("load", bucket, path, timeout=600)
+
+    def watch(self, bucket):
+        """A process whose log has a line for each value from now on: time, key, size."""
+        process = self.node.spawn(f"watch-{bucket}", sys.executable, "-u",
+                                  os.path.join(HERE, "natsctl.py"), self.address, "watch", bucket)
+        process.wait_log("ready")
+        return process

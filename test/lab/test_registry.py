@@ -20,8 +20,8 @@ import values
 from anyrelay import Client, Server
 from lab import Lab, wait_until
 from nats import Admin, Nats
+from values import CLIENTS, SESSIONS
 
-CLIENTS, SESSIONS = "anyrelay_clients", "anyrelay_sessions"
 INNER = {"s1": "10.7.0.1", "s2": "10.7.0.1", "c1": "10.7.0.2", "c2": "10.7.0.3"}
 HOSTS = {"s1": 11, "s2": 12, "n1": 21, "n2": 22, "n3": 23, "c1": 31, "c2": 32, "admin": 41}
 
@@ -301,17 +301,15 @@ def test_many(full):
         net = RegistryNet(lab)
         net.k1.start()
         wait_until(lambda: registry(net.k1)["connected"], "k1 to be connected", 30)
-        keys = values.Keys(net.k1)
-        places = [(i, f"10.{7 + (i >> 16)}.{i >> 8 & 255}.{i & 255}") for i in range(300, 300 + count)]
-        clients, sessions = lab.path("clients"), lab.path("sessions")
-        values.write(clients, ((i, values.client(keys, i, f"client-{i}", a)) for i, a in places))
+        many = values.Many(lab, values.Keys(net.k1), count)
+        clients = many.clients()
         begin = time.monotonic()
-        net.admin.run("load", CLIENTS, clients, timeout=600)
+        net.admin.load(CLIENTS, clients)
         wait_until(lambda: net.k1.status()["sessions"]["clients"] == count, "k1 to know all", 60)
         print(f"\n{count} clients while they are written: {count / (time.monotonic() - begin):.0f}/s")
-        values.write(sessions, ((i, values.session(keys, i, a)) for i, a in places))
+        sessions = many.sessions()
         begin = time.monotonic()
-        net.admin.run("load", SESSIONS, sessions, timeout=600)
+        net.admin.load(SESSIONS, sessions)
         wait_until(lambda: net.k1.status()["sessions"]["known"] == count, "k1 to know all", 60)
         print(f"{count} sessions while they are written: {count / (time.monotonic() - begin):.0f}/s")
         begin = time.monotonic()

@@ -5,6 +5,7 @@
     Keys      the cluster's and the operator's, from their files
     client    a signed client record
     session   a sealed session record
+    Many      a great number of both, in files for NATS
 """
 
 import base64
@@ -67,6 +68,33 @@ def session(keys, index, address, port=4444, now=None):
     salt = os.urandom(32)
     return salt + AESGCM(expand(keys.registry, salt)).encrypt(
         NONCE, plain, b"anyrelay_sessions.%d" % index)
+
+
+CLIENTS, SESSIONS = "anyrelay_clients", "anyrelay_sessions"  # the buckets
+
+
+class Many:
+    """So many clients, enrolled and with a session, as files for Admin.load() (nats.py)."""
+
+    FIRST = 300  # index: those before are of who is there in earnest
+
+    def __init__(self, lab, keys, count):
+        self.lab, self.keys = lab, keys
+        self.places = [(i, f"10.{7 + (i >> 16)}.{i >> 8 & 255}.{i & 255}")
+                       for i in range(self.FIRST, self.FIRST + count)]
+
+    def clients(self):
+        return self.write("clients", ((i, client(self.keys, i, f"client-{i}", address))
+                                      for i, address in self.places))
+
+    def sessions(self):
+        return self.write("sessions", ((i, session(self.keys, i, address))
+                                       for i, address in self.places))
+
+    def write(self, name, values):
+        path = self.lab.path(f"many-{name}")
+        write(path, values)
+        return path
 
 
 def write(path, values):
