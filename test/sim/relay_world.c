@@ -345,6 +345,11 @@ const struct relay *relay_world_record(struct relay_world *w, unsigned site)
 
 void relay_world_free(struct relay_world *w)
 {
+	/* What is still on its way arrives at nobody. */
+	for (unsigned i = 0; i < SITES; i++)
+		relay_world_kill(w, i);
+	w->peer[0].state = w->peer[1].state = PEER_RESET;
+	net_run_until(&w->net, w->net.now + TICKS_S(5));
 	for (unsigned i = 0; i < SITES; i++) {
 		relay_input_free(w->site[i].input);
 		relays_free(w->site[i].relays);
