@@ -9,7 +9,7 @@
  * Timers, all in uplink_tick():
  *
  *   handshake   no session, session needed      1, 2, 4 … 16 s ± 25 %
- *   renewal     50–80 % of a session's rest     a handshake beside the session
+ *   renewal     45–80 % of a session's rest     a handshake beside the session
  *   HELLO       new session, challenge, change  0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %
  *   keep-alive  nothing sent for the interval   one empty packet
  *   relays      a question without its answer   0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %

@@ -30,6 +30,8 @@ enum drop handshake_message2(struct uplink *u, const struct instant *now, const 
 enum drop handshake_retry(struct uplink *u, const struct instant *now, const struct datagram *d,
 		struct output *out);
 void session_end_now(struct uplink_session *s);
+/* How long to wait for the renewal of a session that has so long to live. */
+ticks uplink_renewal(struct uplink *u, ticks rest);
 
 /* ---- uplink_path.c ---- */
 enum drop uplink_control(struct uplink *u, const struct instant *now, struct uplink_session *s,

@@ -23,8 +23,8 @@ static void same_state(struct world *w, struct sim_server *s, const struct serve
  */
 static void replayed_first_messages_change_nothing(void **state)
 {
-	enum { REPLAYS = 2000 };
-	struct world *w = WORLD(.servers = 2);
+	enum { REPLAYS = 10000 };
+	struct world *w = WORLD(.servers = 2, .handshake_rate = 1000000, .prefix_rate = 1000000);
 	struct sim_client *c = w->client[0];
 	struct session_record *record;
 	struct server_state before[2];

@@ -75,7 +75,7 @@ static void a_spent_key_is_never_used_again(void **state)
  */
 static void forged_packets_allocate_nothing_and_change_no_table(void **state)
 {
-	enum { PACKETS = 300000 };
+	enum { PACKETS = 1000000 };
 	struct world *w = WORLD(.servers = 1, .clients = 50, .keepalive = 20);
 	struct sim_server *s = &w->server[0];
 	struct endpoint from = {.port = 1000};
