@@ -7,10 +7,12 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "cluster/registry_verified.h"
 
 struct reading {
 	const struct operator_public *op;
 	const struct seal_keys *keys;
+	struct verified *verified;
 	clients_visit *visit;
 	void *arg;
 };
@@ -27,12 +29,29 @@ static const char *refusal(int rc)
 	}
 }
 
+static int read_once(const struct reading *g, const uint8_t *bytes, size_t len, struct record *r)
+{
+	uint8_t digest[DIGEST_SIZE];
+	uint32_t index;
+	int failed;
+
+	if (!g->verified || !record_peek_index(&index, bytes, len))
+		return record_read(r, bytes, len, g->op, g->keys);
+	digest_make(bytes, len, digest);
+	if (verified_has(g->verified, index, digest))
+		return record_read_checked(r, bytes, len, g->keys);
+	failed = record_read(r, bytes, len, g->op, g->keys);
+	if (!failed)
+		verified_add(g->verified, index, r->version, digest);
+	return failed;
+}
+
 static int take_record(void *arg, const uint8_t *bytes, size_t len, char why[CLIENTS_ERROR])
 {
 	const struct reading *g = arg;
 	struct record r;
 
-	int rc = bytes ? record_read(&r, bytes, len, g->op, g->keys) : -EINVAL;
+	int rc = bytes ? read_once(g, bytes, len, &r) : -EINVAL;
 	if (rc) {
 		snprintf(why, CLIENTS_ERROR, "%s", refusal(rc));
 		return rc;
@@ -43,10 +62,10 @@ static int take_record(void *arg, const uint8_t *bytes, size_t len, char why[CLI
 }
 
 int clients_file_read(const char *path, const struct operator_public *op,
-		const struct seal_keys *keys, clients_visit *visit, void *arg,
-		char error[CLIENTS_ERROR])
+		const struct seal_keys *keys, struct verified *verified, clients_visit *visit,
+		void *arg, char error[CLIENTS_ERROR])
 {
-	struct reading g = {op, keys, visit, arg};
+	struct reading g = {op, keys, verified, visit, arg};
 
 	return line_file_read(path, "the clients", take_record, &g, error);
 }

@@ -18,11 +18,13 @@ typedef int clients_visit(void *arg, const struct record *r, char *error, size_t
 
 /*
  * 0, or a negative errno with a sentence in error that names the file and, for a
- * bad line, its number.  Every record is verified before visit sees it.
+ * bad line, its number.  Every record is verified before visit sees it; verified
+ * (NULL: nothing) says whose signature need not be checked again, and learns.
  */
+struct verified;
 int clients_file_read(const char *path, const struct operator_public *op,
-		const struct seal_keys *keys, clients_visit *visit, void *arg,
-		char error[CLIENTS_ERROR]);
+		const struct seal_keys *keys, struct verified *verified, clients_visit *visit,
+		void *arg, char error[CLIENTS_ERROR]);
 
 /*
  * Under the lock: the record takes the place of all that have its index, or comes

@@ -14,6 +14,7 @@
 #include "cluster/seal.h"
 
 #define NEXT_MS       250
+#define READ_MS       5000 /* for the next entry of a bucket that is read once */
 #define BEAT_INTERVAL TICKS_S(2)
 #define SILENCE       TICKS_S(5) /* without any value, while connected */
 #define BEATS         8           /* whose times of sending are remembered */
@@ -117,6 +118,25 @@ natsStatus bucket_find(kvStore **store, jsCtx *js, const char *name, unsigned re
 	return js_CreateKeyValue(store, js, &c);
 }
 
+natsStatus bucket_read(kvStore *store, bucket_visit *visit, void *arg, int *result)
+{
+	kvWatcher *watcher = NULL;
+	natsStatus s = kvStore_WatchAll(&watcher, store, NULL);
+	kvEntry *e;
+
+	*result = 0;
+	while (s == NATS_OK && !*result) {
+		e = NULL;
+		s = kvWatcher_Next(&e, watcher, READ_MS);
+		if (s != NATS_OK || !e) /* NULL: that was all */
+			break;
+		*result = visit(arg, e);
+		kvEntry_Destroy(e);
+	}
+	kvWatcher_Destroy(watcher);
+	return s;
+}
+
 static bool open_watcher(struct bucket *b)
 {
 	natsStatus s;
@@ -124,6 +144,8 @@ static bool open_watcher(struct bucket *b)
 	if (!nats_link_up(b->link))
 		return false;
 	s = bucket_find(&b->store, b->link->js, b->o.name, b->o.replicas, b->o.ttl_s);
+	if (s == NATS_OK && b->o.prepare)
+		b->o.prepare(b->o.arg);
 	if (s == NATS_OK)
 		s = kvStore_WatchAll(&b->watcher, b->store, NULL);
 	if (s == NATS_OK)

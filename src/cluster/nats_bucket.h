@@ -22,6 +22,8 @@ struct bucket_options {
 	unsigned ttl_s; /* the registry forgets a value after so long; 0: never */
 	uint16_t server_number;
 	const uint8_t *seal_key; /* of the heartbeat */
+	/* In the bucket's thread, before it is read from the beginning; NULL: there is nothing to prepare. */
+	void (*prepare)(void *arg);
 	/* Both in the bucket's thread.  A value, borrowed; NULL: the key has been deleted. */
 	void (*value)(void *arg, const char *key, const uint8_t *value, size_t len);
 	/* A reading from the beginning starts (false); it has brought everything (true). */
@@ -32,6 +34,10 @@ struct bucket_options {
 /* The bucket of this name, which is made if there is none. */
 natsStatus bucket_find(kvStore **store, jsCtx *js, const char *name, unsigned replicas,
 		unsigned ttl_s);
+
+/* Each entry of it, of which there is one a key.  Not 0 ends the reading and goes to *result. */
+typedef int bucket_visit(void *arg, kvEntry *e);
+natsStatus bucket_read(kvStore *store, bucket_visit *visit, void *arg, int *result);
 
 struct bucket;
 

@@ -23,5 +23,11 @@ int nats_clients_read(struct nats_clients *c, clients_visit *visit, void *arg, u
 /* The record must be newer than what is there.  Likewise; -EAGAIN: somebody else was faster. */
 int nats_clients_put(struct nats_clients *c, const uint8_t *bytes, size_t len,
 		char error[CLIENTS_ERROR]);
+/*
+ * The pages of digests that are not as the records read and put so far, which are
+ * few but for the first time.  Likewise; servers then check records one by one.
+ */
+int nats_clients_digest(struct nats_clients *c, const uint8_t operator_seed[KEY_SIZE],
+		char error[CLIENTS_ERROR]);
 
 #endif

@@ -8,7 +8,6 @@
 #include "base/fail.h"
 #include "cluster/nats_bucket.h"
 
-#define READ_MS     5000  /* for the next value */
 #define BUCKETS_MAX 4
 
 struct nats_store {
@@ -70,32 +69,33 @@ static kvStore *find_bucket(struct nats_store *s, const char *name, char error[S
 
 /* ---- reading ---- */
 
-static int take_entry(kvEntry *e, store_visit *visit, void *arg, char error[STORE_ERROR])
+struct store_reading {
+	store_visit *visit;
+	void *arg;
+	char *error;
+};
+
+static int take_entry(void *arg, kvEntry *e)
 {
+	const struct store_reading *g = arg;
+
 	if (kvEntry_Operation(e) != kvOp_Put || !strncmp(kvEntry_Key(e), "alive.", 6))
 		return 0;
-	return visit(arg, kvEntry_Key(e), kvEntry_Value(e), (size_t)kvEntry_ValueLen(e), error);
+	return g->visit(g->arg, kvEntry_Key(e), kvEntry_Value(e), (size_t)kvEntry_ValueLen(e), g->error);
 }
 
 int nats_store_read(struct nats_store *s, const char *bucket, store_visit *visit, void *arg,
 		char error[STORE_ERROR])
 {
+	struct store_reading g = {visit, arg, error};
 	kvStore *kv = find_bucket(s, bucket, error);
-	kvWatcher *watcher = NULL;
-	kvEntry *e = NULL;
-	natsStatus status = kv ? kvStore_WatchAll(&watcher, kv, NULL) : NATS_ERR;
-	int failed = kv ? 0 : -EIO;
+	natsStatus status;
+	int failed;
 
-	while (status == NATS_OK && !failed) {
-		status = kvWatcher_Next(&e, watcher, READ_MS);
-		if (status != NATS_OK || !e)
-			break;
-		failed = take_entry(e, visit, arg, error);
-		kvEntry_Destroy(e);
-		e = NULL;
-	}
-	kvWatcher_Destroy(watcher);
-	if (kv && status != NATS_OK)
+	if (!kv)
+		return -EIO;
+	status = bucket_read(kv, take_entry, &g, &failed);
+	if (status != NATS_OK)
 		return fail(-EIO, error, STORE_ERROR, "NATS: reading the bucket %s broke off: %s", bucket,
 				natsStatus_GetText(status));
 	return failed;

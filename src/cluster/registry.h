@@ -107,7 +107,8 @@ struct registry {
 	struct server *server;
 	struct relays *relays;      /* before `open`; outlives the registry; NULL: there are no relays */
 	int event;                  /* to be polled, -1: none */
-	struct registry_nats *nats; /* its own */
+	struct registry_nats *nats; /* its own: registry_nats's, */
+	struct verified *verified;  /* registry_local's: what need not be checked again at a reload */
 	struct relays_file relays_file; /* local's own */
 };
 

@@ -16,6 +16,7 @@
 #include "cluster/index_set.h"
 #include "cluster/nats_bucket.h"
 #include "cluster/registry_value.h"
+#include "cluster/registry_verified.h"
 #include "cluster/relay_queue.h"
 #include "cluster/write_queue.h"
 
@@ -136,6 +137,7 @@ struct registry_nats {
 	struct relays_feed relays;
 	struct registry_writer writer;
 	struct verified *verified; /* the clients bucket's thread: what it has checked before */
+	struct digests digests;    /* likewise, while it reads: what the operator has signed by the page */
 	ticks heal_delay;          /* of this server: others may be faster, and then it need not */
 	int64_t contact;           /* boot time when the directory was last known to be current */
 	ticks next_stamp;
@@ -165,14 +167,6 @@ void clients_feed_rekey(struct registry_nats *n, const struct instant *now);
 /* ---- registry_clients.c ---- main thread */
 /* What time has come for.  Returns when it wants to be called again (boot time), 0: no wish. */
 ticks clients_feed_serve(struct registry_nats *n, const struct instant *now);
-
-/* ---- registry_verified.c ---- the clients bucket's thread */
-struct verified *verified_new(void);
-void verified_free(struct verified *v);
-/* The very bytes that were checked last for this index. */
-bool verified_has(const struct verified *v, uint32_t index, const uint8_t *bytes, size_t len);
-/* To be remembered, unless a higher version is. */
-void verified_add(struct verified *v, const struct known_client *k);
 
 /* ---- registry_sessions.c ---- main thread */
 int sessions_feed_open(struct registry_nats *n);

@@ -26,14 +26,15 @@ static int load_one(void *arg, const uint8_t *bytes, size_t len, char why[LINE_F
 {
 	struct loading *l = arg;
 	struct known_client k = {.len = len};
+	uint8_t digest[DIGEST_SIZE];
 	int failed = record_read_checked(&k.record, bytes, len, &l->n->keys.record);
 
 	l->lines++;
 	if (failed) {
 		snprintf(why, LINE_FILE_ERROR, "this is not a client record of this cluster");
 	} else {
-		memcpy(k.bytes, bytes, len);
-		verified_add(l->n->verified, &k);
+		digest_make(bytes, len, digest);
+		verified_add(l->n->verified, k.record.index, k.record.version, digest);
 		failed = directory_add(l->to, NULL, &k.record, NULL, why, LINE_FILE_ERROR);
 	}
 	wipe(&k, sizeof k);

@@ -2,6 +2,7 @@
 /* Copyright (c) 2026 The anyrelay authors */
 #include "cluster/clients_file.h"
 #include "cluster/registry.h"
+#include "cluster/registry_verified.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 struct loading {
 	const struct registry_options *o;
+	struct verified *verified;
 	const struct directory *from;
 	struct directory *to;
 };
@@ -32,17 +34,16 @@ static int read_all(struct loading *l, const char *path, char *error)
 		snprintf(error, CLIENTS_ERROR, "OperatorKey: its sealing half is not usable");
 		return failed;
 	}
-	failed = clients_file_read(path, l->o->op, &keys, add_client, l, error);
+	failed = clients_file_read(path, l->o->op, &keys, l->verified, add_client, l, error);
 	wipe(&keys, sizeof keys);
 	return failed;
 }
 
 /* A directory from a clients file, ready for readers, which shares what is unchanged in `from`. */
-static int load_file(const struct registry_options *o, const char *path, const struct directory *from,
-	 struct directory **directory, char *error,
-		size_t error_size)
+static int load_file(const struct registry *r, const char *path, const struct directory *from,
+		struct directory **directory, char *error, size_t error_size)
 {
-	struct loading l = {o, from, directory_new(from ? directory_count(from) : 16)};
+	struct loading l = {&r->o, r->verified, from, directory_new(from ? directory_count(from) : 16)};
 	char why[CLIENTS_ERROR] = "out of memory";
 	int failed;
 
@@ -63,7 +64,7 @@ static int local_reload(struct registry *r, const char *clients_file, char *erro
 		size_t error_size)
 {
 	struct directory *fresh;
-	int failed = load_file(&r->o, clients_file, r->server->directory, &fresh, error,
+	int failed = load_file(r, clients_file, r->server->directory, &fresh, error,
 			error_size);
 
 	if (!failed)
@@ -74,9 +75,11 @@ static int local_reload(struct registry *r, const char *clients_file, char *erro
 static int local_open(struct registry *r, char *error, size_t error_size)
 {
 	struct instant now;
-	int failed = local_reload(r, r->o.clients_file, error, error_size);
+	int failed;
 
 	r->event = -1;
+	r->verified = verified_new(); /* NULL: every reload checks all */
+	failed = local_reload(r, r->o.clients_file, error, error_size);
 	if (failed || !r->relays)
 		return failed;
 	clock_read(&now);
@@ -114,6 +117,8 @@ static void local_serve(struct registry *r, const struct instant *now)
 static void local_close(struct registry *r)
 {
 	relays_file_close(&r->relays_file);
+	verified_free(r->verified);
+	r->verified = NULL;
 }
 
 const struct registry_ops registry_local = {

@@ -36,14 +36,16 @@ static void hand_over(struct registry_nats *n, enum change_of of, enum change_ki
 }
 
 static struct known_client *check_client(struct registry_nats *n, const char *key,
-		const uint8_t *value, size_t len)
+		const uint8_t *value, size_t len, bool checked)
 {
 	struct known_client *k = calloc(1, sizeof *k);
 	struct value_keys keys;
 	int failed;
 
 	registry_keys(n, &keys);
-	failed = k ? client_value_read(&keys, key, value, len, &k->record) : -ENOMEM;
+	failed = !k ? -ENOMEM :
+		 checked ? client_value_read_checked(&keys, key, value, len, &k->record) :
+			   client_value_read(&keys, key, value, len, &k->record);
 	wipe(&keys, sizeof keys);
 	if (failed) {
 		if (k)
@@ -58,25 +60,28 @@ static struct known_client *check_client(struct registry_nats *n, const char *ke
 static void client_value(void *arg, const char *key, const uint8_t *value, size_t len)
 {
 	struct registry_nats *n = arg;
+	uint8_t digest[DIGEST_SIZE];
 	struct known_client *k;
-	uint32_t index;
+	uint32_t index = 0;
+	bool ours = index_from_key(key, &index);
 
 	if (!value) {
-		if (index_from_key(key, &index))
+		if (ours)
 			hand_over(n, OF_CLIENTS, CHANGE_DELETED, index, NULL);
 		return;
 	}
 	registry_count(n, COUNT_received);
-	if (index_from_key(key, &index) && verified_has(n->verified, index, value, len)) {
+	digest_make(value, len, digest);
+	if (ours && verified_has(n->verified, index, digest)) {
 		hand_over(n, OF_CLIENTS, CHANGE_KNOWN, index, NULL);
 		return;
 	}
-	k = check_client(n, key, value, len);
+	k = check_client(n, key, value, len, digests_has(&n->digests, index, digest));
 	if (!k) {
 		registry_count(n, COUNT_refused);
 		return;
 	}
-	verified_add(n->verified, k);
+	verified_add(n->verified, index, k->record.version, digest);
 	hand_over(n, OF_CLIENTS, CHANGE_VALUE, k->record.index, k);
 }
 
@@ -140,8 +145,45 @@ static void relay_value(void *arg, const char *key, const uint8_t *value, size_t
 		registry_count(n, COUNT_refused);
 }
 
+static int take_page(void *arg, kvEntry *e)
+{
+	struct registry_nats *n = arg;
+	uint32_t number;
+
+	if (kvEntry_Operation(e) != kvOp_Put)
+		return 0;
+	registry_count(n, COUNT_received);
+	if (!index_from_key(kvEntry_Key(e), &number) ||
+			digests_read(&n->digests, number, kvEntry_Value(e), (size_t)kvEntry_ValueLen(e),
+					n->keys.op->sign))
+		registry_count(n, COUNT_refused);
+	return 0;
+}
+
+/* Whatever is missing: then records are checked one by one. */
+static void read_digests(void *arg)
+{
+	struct registry_nats *n = arg;
+	kvStore *store = NULL;
+	natsStatus s = bucket_find(&store, n->link.js, BUCKET_DIGESTS, n->r->o.replicas, 0);
+	int result;
+
+	if (s == NATS_OK)
+		s = bucket_read(store, take_page, n, &result);
+	kvStore_Destroy(store);
+	if (s != NATS_OK)
+		log_limited(LOG_INFO, 3, "registry: bucket " BUCKET_DIGESTS " cannot be read: %s; every "
+				"client is checked singly", natsStatus_GetText(s));
+}
+
 static void client_snapshot(void *arg, bool complete)
 {
+	struct registry_nats *n = arg;
+
+	if (complete) { /* new ones come one by one */
+		digests_free(&n->digests);
+		digests_init(&n->digests);
+	}
 	hand_over(arg, OF_CLIENTS, complete ? CHANGE_COMPLETE : CHANGE_BEGIN, 0, NULL);
 }
 
@@ -305,7 +347,7 @@ static int open_parts(struct registry_nats *n, char *error, size_t error_size)
 		return failed;
 	snprintf(error, error_size, "the registry cannot be set up: out of memory or descriptors");
 	n->verified = verified_new();
-	failed = n->verified ? open_event(n) : -ENOMEM;
+	failed = n->verified && digests_init(&n->digests) == 0 ? open_event(n) : -ENOMEM;
 	if (!failed)
 		failed = writer_open(n);
 	if (!failed)
@@ -334,11 +376,12 @@ static const struct {
 	unsigned ttl_s;
 	void (*value)(void *arg, const char *key, const uint8_t *value, size_t len);
 	void (*snapshot)(void *arg, bool complete);
+	void (*prepare)(void *arg);
 } buckets[CHANGE_OF_COUNT] = {
-	[OF_CLIENTS] = {BUCKET_CLIENTS, 0, client_value, client_snapshot},
-	[OF_SESSIONS] = {BUCKET_SESSIONS, SESSIONS_TTL, session_value, session_snapshot},
-	[OF_SERVERS] = {BUCKET_SERVERS, 0, server_value, server_snapshot},
-	[OF_RELAYS] = {BUCKET_RELAYS, RELAYS_TTL, relay_value, relay_snapshot},
+	[OF_CLIENTS] = {BUCKET_CLIENTS, 0, client_value, client_snapshot, read_digests},
+	[OF_SESSIONS] = {BUCKET_SESSIONS, SESSIONS_TTL, session_value, session_snapshot, NULL},
+	[OF_SERVERS] = {BUCKET_SERVERS, 0, server_value, server_snapshot, NULL},
+	[OF_RELAYS] = {BUCKET_RELAYS, RELAYS_TTL, relay_value, relay_snapshot, NULL},
 };
 
 static int open_buckets(struct registry_nats *n)
@@ -348,7 +391,7 @@ static int open_buckets(struct registry_nats *n)
 			.name = buckets[i].name, .ttl_s = buckets[i].ttl_s,
 			.value = buckets[i].value, .snapshot = buckets[i].snapshot, .arg = n,
 			.replicas = n->r->o.replicas, .server_number = n->r->o.server_number,
-			.seal_key = n->beat_key,
+			.seal_key = n->beat_key, .prepare = buckets[i].prepare,
 		};
 
 		if ((i == OF_SERVERS && !n->r->o.servers) || (i == OF_RELAYS && !n->r->relays))
@@ -397,6 +440,7 @@ static void nats_close(struct registry *r)
 	feed_close(&n->relays.feed);
 	servers_feed_close(n);
 	verified_free(n->verified);
+	digests_free(&n->digests);
 	inbox_free(&n->inbox);
 	pthread_mutex_destroy(&n->keys_lock);
 	close(n->timer);

@@ -34,8 +34,8 @@ bool index_from_key(const char *key, uint32_t *index)
 	return value <= UINT32_MAX;
 }
 
-int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
-		struct record *r)
+static int read_client(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
+		bool checked, struct record *r)
 {
 	uint32_t index, inside;
 	struct record found;
@@ -46,11 +46,24 @@ int client_value_read(const struct value_keys *k, const char *key, const uint8_t
 		return -EINVAL;
 	if (inside != index)
 		return -EBADMSG;
-	failed = record_read(&found, value, len, k->op, &k->record);
+	failed = checked ? record_read_checked(&found, value, len, &k->record) :
+			   record_read(&found, value, len, k->op, &k->record);
 	if (!failed)
 		*r = found;
 	wipe(&found, sizeof found);
 	return failed;
+}
+
+int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
+		struct record *r)
+{
+	return read_client(k, key, value, len, false, r);
+}
+
+int client_value_read_checked(const struct value_keys *k, const char *key, const uint8_t *value,
+		size_t len, struct record *r)
+{
+	return read_client(k, key, value, len, true, r);
 }
 
 int server_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,

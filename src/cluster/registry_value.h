@@ -16,6 +16,7 @@
 #define BUCKET_CLIENTS  "anyrelay_clients"
 #define BUCKET_SESSIONS "anyrelay_sessions"
 #define BUCKET_SERVERS  "anyrelay_servers"
+#define BUCKET_DIGESTS  "anyrelay_digests"
 
 #define INDEX_KEY_SIZE 11 /* a client's index, or a server's number, as the key: decimal, with its NUL */
 void index_key(char key[INDEX_KEY_SIZE], uint32_t index);
@@ -36,6 +37,9 @@ int value_keys_make(struct value_keys *k, const struct cluster_secrets *c,
 /* 0; -EINVAL, -EBADMSG or -EKEYREJECTED as record_read(), -EBADMSG also for another key than its own. */
 int client_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
 		struct record *r);
+/* The same for one whose signature is known to have been checked. */
+int client_value_read_checked(const struct value_keys *k, const char *key, const uint8_t *value,
+		size_t len, struct record *r);
 /* 0; -EINVAL or -EBADMSG as entry_read(), -EBADMSG also for another key than its own. */
 int server_value_read(const struct value_keys *k, const char *key, const uint8_t *value, size_t len,
 		struct server_entry *e);

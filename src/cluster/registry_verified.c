@@ -4,14 +4,16 @@
  * Client records that have been checked: a signature costs as much as a hundred
  * hashes, and a bucket that is read again brings the same bytes again.
  */
-#include "cluster/registry_internal.h"
+#include "cluster/index_set.h"
+#include "cluster/registry_verified.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 struct checked {
-	uint64_t version, hash;
+	uint64_t version;
 	uint32_t index;
+	uint8_t digest[DIGEST_SIZE];
 };
 
 struct verified {
@@ -40,15 +42,6 @@ void verified_free(struct verified *v)
 	free(v);
 }
 
-/* Not to be found by trying: a forger would have to hit 64 bits of the one hash that counts. */
-static uint64_t hash_of(const uint8_t *bytes, size_t len)
-{
-	uint8_t hash[HASH_SIZE];
-
-	sha256_parts(&PART(bytes, len), 1, hash);
-	return load_be64(hash);
-}
-
 static struct checked *find(const struct verified *v, uint32_t index)
 {
 	uint32_t at = index_hash(index), ref;
@@ -59,11 +52,11 @@ static struct checked *find(const struct verified *v, uint32_t index)
 	return NULL;
 }
 
-bool verified_has(const struct verified *v, uint32_t index, const uint8_t *bytes, size_t len)
+bool verified_has(const struct verified *v, uint32_t index, const uint8_t digest[DIGEST_SIZE])
 {
 	const struct checked *c = find(v, index);
 
-	return c && c->hash == hash_of(bytes, len);
+	return c && !memcmp(c->digest, digest, DIGEST_SIZE);
 }
 
 /* NULL: no memory, and nothing is remembered. */
@@ -85,14 +78,15 @@ static struct checked *add(struct verified *v, uint32_t index)
 	return &v->at[v->count];
 }
 
-void verified_add(struct verified *v, const struct known_client *k)
+void verified_add(struct verified *v, uint32_t index, uint64_t version,
+		const uint8_t digest[DIGEST_SIZE])
 {
-	struct checked *c = find(v, k->record.index);
+	struct checked *c = find(v, index);
 
 	if (!c)
-		c = add(v, k->record.index);
-	if (!c || k->record.version < c->version)
+		c = add(v, index);
+	if (!c || version < c->version)
 		return;
-	c->version = k->record.version;
-	c->hash = hash_of(k->bytes, k->len);
+	c->version = version;
+	memcpy(c->digest, digest, DIGEST_SIZE);
 }

@@ -66,7 +66,8 @@ static int read_file(struct enrolled *e, bool writing)
 		if (e->lock < 0)
 			return failed("%s", error);
 	}
-	if (clients_file_read(e->conf.clients_file, &e->conf.operator, &e->seal_keys, visit, e, error))
+	if (clients_file_read(e->conf.clients_file, &e->conf.operator, &e->seal_keys, NULL, visit, e,
+			error))
 		return failed("%s", error);
 	return EXIT_OK;
 }
@@ -111,6 +112,7 @@ int enrolled_open(struct enrolled *e, const struct options *o, bool writing)
 {
 	memset(e, 0, sizeof *e);
 	e->lock = -1;
+	e->writing = writing;
 	int code = read_all(e, o, writing);
 	if (code)
 		enrolled_close(e);
@@ -119,8 +121,13 @@ int enrolled_open(struct enrolled *e, const struct options *o, bool writing)
 
 void enrolled_close(struct enrolled *e)
 {
+	char error[CLIENTS_ERROR];
+
 	if (e->lock >= 0)
 		line_file_unlock(e->lock);
+	if (e->nats && e->writing && nats_clients_digest(e->nats, e->op.seed, error))
+		fprintf(stderr, "What is written is in NATS, but not its digests (%s): servers that start "
+				"check it by its own signature.\n", error);
 	if (e->nats)
 		nats_clients_close(e->nats);
 	if (e->records)

@@ -17,6 +17,7 @@ struct enrolled {
 	uint8_t seal_key[KEY_SIZE]; /* what is written is sealed with it: for the current cluster key */
 	struct seal_keys seal_keys; /* for each of the cluster's */
 	int lock; /* of the clients file, or -1 */
+	bool writing;
 	struct nats_clients *nats; /* in its place, where the registry is NATS */
 	uint32_t highest; /* index ever given, 0: none */
 	size_t count, room;
@@ -25,6 +26,7 @@ struct enrolled {
 
 /* Reads all of it; for writing also the operator's key, under the file's lock.  An exit code. */
 int enrolled_open(struct enrolled *e, const struct options *o, bool writing);
+/* With NATS it first brings the digests up to date, if this was for writing. */
 void enrolled_close(struct enrolled *e);
 /* The client of this name that is not removed, or NULL. */
 struct record *enrolled_find(const struct enrolled *e, const char *name);

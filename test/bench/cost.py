@@ -28,7 +28,7 @@ import values
 from cluster import INNER4, ClusterNet, Stream
 from lab import Lab, LabError, wait_until
 from nats import HTTP_PORT, Admin
-from values import CLIENTS, SESSIONS
+from values import CLIENTS, DIGESTS, SESSIONS
 
 UDP = 7001
 FLIP_EACH = 0.5  # s: time enough for traffic to go that way
@@ -185,6 +185,7 @@ class Costs:
             self.meter.admin.load(bucket, make())
             for daemon in self.net.daemons:
                 self.knows_all(daemon, what)
+        self.meter.admin.load(DIGESTS, many.pages())
         self.meter.watch()
 
     def join(self):

@@ -218,6 +218,11 @@ class Admin:
     def delete(self, bucket, key):
         self.run("delete", bucket, key)
 
+    def leader(self, bucket):
+        """The node that leads it, or None; asked for at the address."""
+        done = self.run("leader", bucket, check=False)
+        return done.stdout.strip() or None if done.returncode == 0 else None
+
     def keys(self, bucket):
         return json.loads(self.run("keys", bucket))
 

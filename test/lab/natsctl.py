@@ -6,6 +6,7 @@
     put BUCKET KEY BASE64     without waiting for anything but the server's PONG
     delete BUCKET KEY         a delete marker, as other clients write it
     keys BUCKET               a JSON list
+    leader BUCKET             the name of the server that leads its stream, an empty line for none
     watch BUCKET              each value as it comes: Unix time, key, size
     load BUCKET FILE          puts all of a file: key, blank, value in base64; waits until it is there
 """
@@ -106,6 +107,12 @@ def main(address, word, bucket, *words):
         info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {"subjects_filter": ">"})
         subjects = info.get("state", {}).get("subjects", {})
         print(json.dumps(sorted(s.split(".", 2)[2] for s in subjects)))
+    elif word == "leader":
+        try:
+            info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {})
+            print(info.get("cluster", {}).get("leader", ""))
+        except TimeoutError:
+            print()  # it is the leader who would answer
     elif word == "watch":
         client.send(f"SUB $KV.{bucket}.> 1\r\n".encode())
         client.flush()

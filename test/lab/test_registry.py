@@ -20,7 +20,7 @@ import values
 from anyrelay import Client, Server
 from lab import Lab, wait_until
 from nats import Admin, Nats
-from values import CLIENTS, SESSIONS
+from values import CLIENTS, DIGESTS, SESSIONS
 
 INNER = {"s1": "10.7.0.1", "s2": "10.7.0.1", "c1": "10.7.0.2", "c2": "10.7.0.3"}
 HOSTS = {"s1": 11, "s2": 12, "n1": 21, "n2": 22, "n3": 23, "c1": 31, "c2": 32, "admin": 41}
@@ -192,6 +192,63 @@ def test_older_values_of_an_admin(net):
     wait_until(lambda: admin.get(CLIENTS, index) == removed, "the tombstone to be put right", 20)
 
 
+def test_pages_of_digests(net):
+    """The tool keeps them as the records are; without them, or with forged ones, all is as before."""
+    def records():
+        return {int(key): net.admin.get(CLIENTS, key) for key in net.admin.keys(CLIENTS)
+                if key.isdigit()}
+
+    keys = values.Keys(net.k1)
+    assert net.admin.get(DIGESTS, "1") == values.page(keys, 1, records())
+    forged = records()
+    forged[1] = bytes([forged[1][0] ^ 1]) + forged[1][1:]
+    bad = values.page(keys, 1, forged)[:-1] + b"x"
+    net.admin.put(DIGESTS, "1", bad)
+    net.admin.put(DIGESTS, "2", values.page(keys, 1, records()))
+    known = net.k1.status()["sessions"]["clients"]
+    k3 = net.server(net.s2, 3, like=net.k1, name="digests", Tunnel_Device="any3",
+                    Server_Port=4447, Tunnel_Address="10.66.0.1/16")
+    k3.start()
+    knows(k3, known)
+    assert registry(k3)["refused"] == 2
+    k3.stop()
+    net.k1.enroll("paged", ["10.7.0.12"])
+    assert net.admin.get(DIGESTS, "1") == values.page(keys, 1, records())
+    net.k1.revoke("paged")
+    assert net.admin.get(DIGESTS, "1") == values.page(keys, 1, records())
+
+
+def test_leader_is_stopped(net):
+    """
+    The node that leads a bucket stands still, as a machine that is migrated does, and goes on
+    when another has taken its place: what was written meanwhile stays, whatever it believes.
+    """
+    def leader():
+        return net.admin.leader(SESSIONS)
+
+    old = wait_until(leader, "a leader", 20)
+    node = next(node for node in net.nats.nodes if node.name == old)
+    net.nats.processes[node].kill(signal.SIGSTOP)
+    try:
+        net.admin.address = next(a for n, a in net.nats.nodes.items() if n is not node)
+        wait_until(lambda: leader() not in (None, old), "another leader", 60, 0.5)
+        sid = new_session(net, net.d1, "c1")
+        has_session(net.k2, "c1", sid, 60)
+    finally:
+        net.nats.processes[node].kill(signal.SIGCONT)
+    wait_until(net.nats.healthy, "NATS to be whole again", 60, 0.2)
+    again = new_session(net, net.d1, "c1")
+    for daemon in (net.k1, net.k2):
+        wait_until(lambda: registry(daemon)["connected"], f"{daemon.name} to be connected", 60)
+        has_session(daemon, "c1", again, 60)
+    wait_until(lambda: registry(net.k1)["queue"] == registry(net.k2)["queue"] == 0,
+               "the queues to be empty", 60)
+    views = [daemon.sessions()["c1"] for daemon in (net.k1, net.k2)]
+    assert views[0]["sid"] == views[1]["sid"] == again
+    assert views[0]["endpoint"] == views[1]["endpoint"], "one owner"
+    traffic.ping(net.c1, INNER["c2"])
+
+
 def test_nats_away(net):
     """All of NATS is stopped: what is known goes on, and new sessions; then everything converges."""
     running = traffic.Ping(net.c1, INNER["c2"])
@@ -303,6 +360,7 @@ def test_many(full):
         wait_until(lambda: registry(net.k1)["connected"], "k1 to be connected", 30)
         many = values.Many(lab, values.Keys(net.k1), count)
         clients = many.clients()
+        net.admin.load(DIGESTS, many.pages())
         begin = time.monotonic()
         net.admin.load(CLIENTS, clients)
         wait_until(lambda: net.k1.status()["sessions"]["clients"] == count, "k1 to know all", 60)

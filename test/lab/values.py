@@ -4,11 +4,13 @@
 
     Keys      the cluster's and the operator's, from their files
     client    a signed client record
+    pages     the digests of many of them, signed by the page
     session   a sealed session record
     Many      a great number of both, in files for NATS
 """
 
 import base64
+import collections
 import hashlib
 import hmac
 import os
@@ -60,6 +62,24 @@ def client(keys, index, name, address, version=1):
     return record + keys.sign(b"anyrelay client record" + record)
 
 
+def page(keys, number, records):
+    """The digests of these records, {index: record}, all of page `number`."""
+    digests = bytearray(256 * 16)
+    for index, record in records.items():
+        at = index % 256 * 16
+        digests[at:at + 16] = hashlib.sha256(record).digest()[:16]
+    signed = b"\x01" + struct.pack(">I", number) + digests
+    return signed + keys.sign(b"anyrelay record digests" + hashlib.sha256(signed).digest())
+
+
+def pages(keys, records):
+    """All pages of these records: (number, page)."""
+    by_page = collections.defaultdict(dict)
+    for index, record in records.items():
+        by_page[index // 256 + 1][index] = record
+    return ((number, page(keys, number, some)) for number, some in by_page.items())
+
+
 def session(keys, index, address, port=4444, now=None):
     now = now or time.time()
     plain = struct.pack(">BBBBHHHQQI8s16sHQQBB", 1, 0, 7, 1, 99, 1500, 20, int(now * 16),
@@ -70,7 +90,7 @@ def session(keys, index, address, port=4444, now=None):
         NONCE, plain, b"anyrelay_sessions.%d" % index)
 
 
-CLIENTS, SESSIONS = "anyrelay_clients", "anyrelay_sessions"  # the buckets
+CLIENTS, SESSIONS, DIGESTS = "anyrelay_clients", "anyrelay_sessions", "anyrelay_digests"  # the buckets
 
 
 class Many:
@@ -83,9 +103,15 @@ class Many:
         self.places = [(i, f"10.{7 + (i >> 16)}.{i >> 8 & 255}.{i & 255}")
                        for i in range(self.FIRST, self.FIRST + count)]
 
+        self.records = {}
+
     def clients(self):
-        return self.write("clients", ((i, client(self.keys, i, f"client-{i}", address))
-                                      for i, address in self.places))
+        self.records = {i: client(self.keys, i, f"client-{i}", a) for i, a in self.places}
+        return self.write("clients", self.records.items())
+
+    def pages(self):
+        """The digests of these clients."""
+        return self.write("pages", pages(self.keys, self.records))
 
     def sessions(self):
         return self.write("sessions", ((i, session(self.keys, i, address))

@@ -18,6 +18,7 @@
 
 #include "base/util.h"
 #include "cluster/clients_file.h"
+#include "cluster/registry_verified.h"
 
 static char directory[] = "/tmp/test_clients_XXXXXX";
 static char path[64];
@@ -82,7 +83,7 @@ static int visit(void *arg, const struct record *r, char *error, size_t error_si
 static int read_all(struct seen *s, char error[CLIENTS_ERROR])
 {
 	*s = (struct seen){.stop_at = -1};
-	return clients_file_read(path, &op_public, &keys, visit, s, error);
+	return clients_file_read(path, &op_public, &keys, NULL, visit, s, error);
 }
 
 static int put(uint32_t index, uint64_t version, bool removed, char error[CLIENTS_ERROR])
@@ -200,13 +201,35 @@ static void test_foreign(void **state)
 	(void)state;
 	assert_int_equal(put(1, 1, false, error), 0);
 	memset(other.sign, 1, KEY_SIZE);
-	assert_int_equal(clients_file_read(path, &other, &keys, visit, &s, error), -EBADMSG);
+	assert_int_equal(clients_file_read(path, &other, &keys, NULL, visit, &s, error), -EBADMSG);
 	snprintf(expected, sizeof expected, "%s:1: the record is not signed by the operator whose "
 			"OperatorKey is configured", path);
 	assert_string_equal(error, expected);
-	assert_int_equal(clients_file_read(path, &op_public, &other_seal, visit, &s, error),
+	assert_int_equal(clients_file_read(path, &op_public, &other_seal, NULL, visit, &s, error),
 			-EKEYREJECTED);
 	assert_int_equal(s.count, 0);
+}
+
+/* A second reading trusts what the first has checked: the very same bytes, and no others. */
+static void test_read_again(void **state)
+{
+	struct verified *v = verified_new();
+	struct operator_public nobody = op_public;
+	char error[CLIENTS_ERROR];
+	struct seen s = {.stop_at = -1};
+
+	(void)state;
+	memset(nobody.sign, 1, KEY_SIZE); /* whose signatures count is asked for new bytes alone */
+	assert_int_equal(put(1, 1, false, error), 0);
+	assert_int_equal(put(2, 1, false, error), 0);
+	assert_int_equal(clients_file_read(path, &nobody, &keys, v, visit, &s, error), -EBADMSG);
+	assert_int_equal(clients_file_read(path, &op_public, &keys, v, visit, &s, error), 0);
+	assert_int_equal(clients_file_read(path, &nobody, &keys, v, visit, &s, error), 0);
+	assert_int_equal(s.count, 4);
+	assert_int_equal(put(2, 2, false, error), 0);
+	assert_int_equal(clients_file_read(path, &nobody, &keys, v, visit, &s, error), -EBADMSG);
+	assert_int_equal(clients_file_read(path, &op_public, &keys, v, visit, &s, error), 0);
+	verified_free(v);
 }
 
 static void test_visit_stops(void **state)
@@ -217,7 +240,7 @@ static void test_visit_stops(void **state)
 	(void)state;
 	for (uint32_t i = 1; i <= 3; i++)
 		assert_int_equal(put(i, 1, false, error), 0);
-	assert_int_equal(clients_file_read(path, &op_public, &keys, visit, &s, error), -E2BIG);
+	assert_int_equal(clients_file_read(path, &op_public, &keys, NULL, visit, &s, error), -E2BIG);
 	snprintf(expected, sizeof expected, "%s:2: enough of client-2", path);
 	assert_string_equal(error, expected);
 }
@@ -287,6 +310,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_put_keeps_the_rest, clean),
 		cmocka_unit_test_teardown(test_bad_lines, clean),
 		cmocka_unit_test_teardown(test_foreign, clean),
+		cmocka_unit_test_teardown(test_read_again, clean),
 		cmocka_unit_test_teardown(test_visit_stops, clean),
 		cmocka_unit_test_teardown(test_full_disk, clean),
 		cmocka_unit_test_teardown(test_two_writers, clean),
