@@ -102,6 +102,12 @@ def new_session(net, client, name, server=None):
                       f"a new session of {name}")
 
 
+def beside(net, name):
+    """A third server, new and empty, on the node of the second."""
+    return net.server(net.s2, 3, like=net.k1, name=name, Tunnel_Device="any3", Server_Port=4447,
+                      Tunnel_Address="10.66.0.1/16", Metrics_Listen="no")
+
+
 def newest_client(net):
     """The index of the client that was enrolled last."""
     return str(max(int(key) for key in net.admin.keys(CLIENTS) if key.isdigit()))
@@ -207,7 +213,7 @@ def test_pages_of_digests(net):
     net.admin.put(DIGESTS, "2", values.page(keys, 1, records()))
     known = net.k1.status()["sessions"]["clients"]
     k3 = net.server(net.s2, 3, like=net.k1, name="digests", Tunnel_Device="any3",
-                    Server_Port=4447, Tunnel_Address="10.66.0.1/16")
+    k3 = beside(net, "digests")
     k3.start()
     knows(k3, known)
     assert registry(k3)["refused"] == 2
@@ -291,8 +297,7 @@ def test_store_is_set_back(net, kept):
     wait_until(lambda: net.admin.get(CLIENTS, index) == record, "the client to be there again", 90)
     wait_until(lambda: net.admin.get(SESSIONS, "1"), "the session to be there again", 60)
     print(f"\nhealed {time.monotonic() - begin:.1f} s after NATS was healthy")
-    k3 = net.server(net.s2, 3, like=net.k1, name=f"new-{kept}", Tunnel_Device="any3",
-                    Server_Port=4447, Tunnel_Address="10.66.0.1/16", Metrics_Listen="no")
+    k3 = beside(net, f"new-{kept}")
     k3.start()
     has_session(k3, "c1", sid, 30)
     for daemon in (net.k1, net.k2, k3):
