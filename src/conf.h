@@ -103,6 +103,9 @@ struct conf {
 	struct conf_prefixes relay_deny;
 	uint16_t relay_mss;
 	unsigned relay_entries; /* places in the kernel's table */
+	struct endpoint rtpproxy; /* port 0: none */
+	struct conf_prefixes rtpproxy_allow;
+	uint16_t rtpproxy_lifetime; /* s */
 
 	/* [Metrics] */
 	struct endpoint metrics; /* port 0: none */

@@ -50,7 +50,7 @@ extern const struct conf_key conf_keys[]; /* at most CONF_TABLE_MAX */
 extern const size_t conf_key_count;
 
 conf_parser conf_number, conf_one_of, conf_path, conf_name, conf_device, conf_key_text, conf_key_file,
-		conf_operator, conf_listen, conf_server, conf_mesh, conf_metrics, conf_prefix, conf_url,
+		conf_operator, conf_listen, conf_server, conf_endpoint, conf_metrics, conf_prefix, conf_url,
 		conf_ports, conf_uplink, conf_cluster_file;
 
 /* The text of a file that must be private, without the end of its last line.  Likewise; the caller wipes text. */
@@ -68,6 +68,7 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 #define TEXT(what)             0, 0, what
 #define A_KEY                  TEXT("a key (base64 of 32 bytes)")
 #define KEY_FILE               0, 255, "an absolute path of at most 255 characters"
+#define ENDPOINT(port, like)   0, port, "an address with a port, " like /* port: if there is none */
 #define PREFIXES               TEXT("an address or a prefix, as 10.7.0.0/16 or fd07::/64")
 
 #define S CONF_SERVER /* short, so that the table stays a table */
@@ -176,8 +177,8 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  NUMBER("a time in seconds", 0, 3600), "1",                                               \
 	  "With Announce: how long a server that is to stop serves on after it has withdrawn.")    \
                                                                                                    \
-	X("Mesh", "Address", S, 0, conf_mesh, mesh,                                                \
-	  TEXT("an address with a port, as 192.0.2.11:4445 or [2001:db8::11]:4445"), NULL,         \
+	X("Mesh", "Address", S, 0, conf_endpoint, mesh,                                                \
+	  ENDPOINT(4445, "as 192.0.2.11:4445 or [2001:db8::11]:4445"), NULL,                       \
 	  "This server's own unicast address, for the other servers of its cluster; without a "    \
 	  "port: 4445. Without this section the server is alone.")                                 \
 	X("Mesh", "PrivateKeyFile", S, 0, conf_key_file, mesh_secret, KEY_FILE, NULL,              \
@@ -217,12 +218,12 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  TEXT("a device name (1 to 15 of A-Z a-z 0-9 . _ -)"), NULL,                              \
 	  "Devices at which packets for relays come in, at most 4; by default those with a "       \
 	  "default route when the daemon starts.")                                                 \
-	X("Relay", "PerClient", S, 0, conf_number, relay_per_client,                               \
+	X("Relay", "PerClient", S, CONF_RELOAD, conf_number, relay_per_client,                     \
 	  NUMBER("a number of relays", 1, 65535), "64",                                            \
 	  "Relays that one client may have at a time.")                                            \
-	X("Relay", "AllowPrivate", S, 0, conf_one_of, relay_allow_private, YES_NO, "no",           \
+	X("Relay", "AllowPrivate", S, CONF_RELOAD, conf_one_of, relay_allow_private, YES_NO, "no", \
 	  "Let relays lead into private networks (RFC 1918, 100.64.0.0/10, fc00::/7).")            \
-	X("Relay", "Deny", S, CONF_LIST, conf_prefix, relay_deny, PREFIXES, NULL,                  \
+	X("Relay", "Deny", S, CONF_LIST | CONF_RELOAD, conf_prefix, relay_deny, PREFIXES, NULL,    \
 	  "Where relays may not lead, besides what is always denied: the cluster's own addresses, "\
 	  "loopback, link-local, multicast and broadcast.")                                        \
 	X("Relay", "MSS", S, 0, conf_number, relay_mss,                                            \
@@ -232,6 +233,15 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  NUMBER("a number of entries", 64, 16777216), "262144",                                   \
 	  "Places in the kernel's table of relays: two for each relay, four if it has two ports "  \
 	  "on each side.")                                                                         \
+	X("Relay", "RTPProxy", S, 0, conf_endpoint, rtpproxy,                                      \
+	  ENDPOINT(7722, "as 127.0.0.1:7722"), NULL,                                               \
+	  "Address for SIP proxies that speak rtpproxy's control protocol over UDP, as Kamailio's " \
+	  "module rtpproxy does; without a port: 7722. Without this key there is none.")           \
+	X("Relay", "RTPProxyAllow", S, CONF_LIST, conf_prefix, rtpproxy_allow, PREFIXES, NULL,     \
+	  "Addresses of the SIP proxies that may use it, besides loopback.")                       \
+	X("Relay", "RTPProxyLifetime", S, 0, conf_number, rtpproxy_lifetime,                       \
+	  NUMBER("a time in seconds", 60, 3600), "3600",                                           \
+	  "How long a call's relay lasts after the last offer or answer of the call.")             \
                                                                                                    \
 	X("Metrics", "Listen", B, CONF_COMPUTED, conf_metrics, metrics,                            \
 	  TEXT("an address with a port, as 127.0.0.1:9444 or [::1]:9444, or no"),                  \

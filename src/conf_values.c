@@ -15,7 +15,6 @@
 #include "base/util.h"
 
 #define PORT_DEFAULT 4444
-#define MESH_PORT    4445
 #define PORTS_MIN    1024 /* of relays: those below are of services */
 
 const struct conf_key conf_keys[] = {
@@ -313,11 +312,12 @@ int conf_server(const struct conf_key *key, struct conf *conf, const char *text,
 	return 0;
 }
 
-int conf_mesh(const struct conf_key *key, struct conf *conf, const char *text, char why[CONF_WHY])
+int conf_endpoint(const struct conf_key *key, struct conf *conf, const char *text,
+		char why[CONF_WHY])
 {
 	struct endpoint e;
 
-	if (endpoint_parse(text, MESH_PORT, &e) || e.port == 0)
+	if (endpoint_parse(text, (uint16_t)key->max, &e) || e.port == 0)
 		return -EINVAL;
 	if (is_wildcard(e.ip) || addr_is_multicast(e.ip))
 		return refuse(why, "%s is not an address of one machine", text);

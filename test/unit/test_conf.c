@@ -184,6 +184,10 @@ static const struct {
 			"fd07::/64"},
 	{"MSS", "536", "1441", "1441 is not a segment size in bytes (536 to 1440)"},
 	{"Entries", "64", "63", "63 is not a number of entries (64 to 16777216)"},
+	{"RTPProxy", "127.0.0.1:7722", "sip", "sip is not an address with a port, as 127.0.0.1:7722"},
+	{"RTPProxyAllow", "192.0.2.5", "kamailio",
+	 "kamailio is not an address or a prefix, as 10.7.0.0/16 or fd07::/64"},
+	{"RTPProxyLifetime", "60", "59", "59 is not a time in seconds (60 to 3600)"},
 	{"Listen", "no", "off",
 	 "off is not an address with a port, as 127.0.0.1:9444 or [::1]:9444, or no"},
 	{"Name", "a", "a/b", "a/b is not a name (1 to 31 of A-Z a-z 0-9 . _ -)"},
@@ -223,6 +227,9 @@ static const struct {
 	{"Relay", "Deny", "Ports = 20000-20001 #"},
 	{"Relay", "MSS", "Ports = 20000-20001 #"},
 	{"Relay", "Entries", "Ports = 20000-20001 #"},
+	{"Relay", "RTPProxy", "Ports = 20000-20001 #"},
+	{"Relay", "RTPProxyAllow", "Ports = 20000-20001 #"},
+	{"Relay", "RTPProxyLifetime", "Ports = 20000-20001 #"},
 };
 
 static void add_companion(char *more, const struct conf_key *k)
