@@ -21,6 +21,7 @@
 #include "path/anycast.h"
 #include "path/path.h"
 #include "relay_client.h"
+#include "relay_role.h"
 #include "watchdog.h"
 
 #define SENTENCE 640 /* room for an error sentence */
@@ -62,6 +63,7 @@ struct daemon {
 	bool newest_key; /* server: every living one of the cluster has the newest cluster key */
 	ticks newest_since; /* boot time */
 	struct relay_client relay_client; /* client */
+	struct relay_role relay; /* server */
 	struct notify notify;
 	struct watchdog watchdog;
 	struct metrics metrics;
@@ -135,6 +137,23 @@ void control_close(struct daemon *d);
 void control_answer(int fd, char *text);
 /* SIGHUP and `anyrelay reload`.  0 or a negative errno and a sentence; notes say what needs a restart. */
 int daemon_reload(struct daemon *d, char sentence[SENTENCE]);
+
+/* ---- relay_role.c: a server's relays; nothing to do without [Relay] ---- */
+/* The table, before the registry is opened, and the rest when devices are there. */
+int relay_role_open(struct daemon *d, char error[SENTENCE]);
+int relay_role_start(struct daemon *d, char error[SENTENCE]);
+/* After privileges are dropped: the thread. */
+int relay_role_run(struct daemon *d, char error[SENTENCE]);
+/* What a reload or another list of servers may change. */
+void relay_role_apply(struct daemon *d);
+void relay_role_stop(struct daemon *d);
+void relay_role_free(struct daemon *d);
+
+/* ---- relay_share.c: the main thread's part, which tells other servers ---- */
+void relay_share_start(struct daemon *d);
+/* A message of the mesh about relays; false: malformed. */
+bool relay_share_take(struct daemon *d, const struct instant *now, uint16_t from,
+		const uint8_t *message, size_t len);
 
 /* ---- relay_command.c ---- */
 /* "relay …": text to be freed; or NULL and *later: then fd is kept until control_answer(). */

@@ -167,6 +167,7 @@ static int run(struct daemon *d, char error[SENTENCE])
 		failed = serve(d, error);
 	watchdog_stop(&d->watchdog);
 	stop_workers(d);
+	relay_role_stop(d);
 	if (server && d->registry.ops->close)
 		d->registry.ops->close(&d->registry);
 	return failed;
@@ -178,6 +179,7 @@ static void finish(struct daemon *d)
 	metrics_close(d);
 	setup_free(d);
 	mesh_io_close(&d->mesh);
+	relay_role_free(d);
 	if (d->path.server)
 		server_free(&d->server);
 	if (d->path.uplink)
@@ -189,7 +191,7 @@ static void finish(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	static struct daemon d = {.control = -1, .control_lock = -1, .mesh.fd = -1,
+	static struct daemon d = {.control = -1, .control_lock = -1, .mesh.fd = -1, .relay.door.fd = -1,
 			.mesh_due = UINT64_MAX};
 	struct arguments a = {0};
 	char error[SENTENCE] = "";

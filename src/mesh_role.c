@@ -48,6 +48,8 @@ static bool take_message(void *arg, uint16_t from, const uint8_t *message, size_
 	struct instant now;
 
 	clock_read(&now);
+	if (message[0] >= MESH_RELAYS)
+		return relay_share_take(d, &now, from, message, len);
 	return d->notices && notices_take(d->notices, &now, from, message, len);
 }
 
@@ -134,6 +136,7 @@ void mesh_role_changed(void *daemon)
 	else if (listed && !d->mesh.peers.listed)
 		snprintf(d->expelled, sizeof d->expelled, "this server (Number = %u) %s", d->conf.number,
 				peers_unlisted(&d->mesh.peers, &d->servers));
+	relay_role_apply(d); /* relays may not lead to them */
 }
 
 void mesh_role_ready(const struct daemon *d)

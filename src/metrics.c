@@ -210,6 +210,57 @@ static void put_mesh(const struct daemon *d, struct exposition *e)
 	}
 }
 
+/* ---- relays ---- */
+
+/* Packets by reason, from two lists that have no reason in common. */
+static void put_relay_packets(struct exposition *e, const struct relay_figures *f)
+{
+	metric_counter(e, "relay_", "handed_up", "packets that the kernel handed to user space, by reason");
+#define X(name, key, budget, text)                                                                 \
+	metric_count_of(e, &(struct metric_label){"reason", key}, 1, f->up[RELAY_UP_##name]);
+	RELAY_UP_REASONS(X)
+#undef X
+	metric_counter(e, "relay_", "drops", "packets to relays that were dropped, by reason");
+#define X(name, key, text)                                                                         \
+	metric_count_of(e, &(struct metric_label){"reason", key}, 1, f->bpf_drops[RELAY_BPF_DROP_##name]);
+	RELAY_BPF_DROPS(X)
+#undef X
+#define X(name, key, text)                                                                         \
+	metric_count_of(e, &(struct metric_label){"reason", key}, 1, f->drops[RELAY_DROP_##name]);
+	RELAY_DROPS(X)
+#undef X
+	metric_counter(e, "relay_", "unsent", "packets that the raw sockets refused");
+	metric_count(e, f->unsent);
+}
+
+static void put_relays(struct daemon *d, struct exposition *e)
+{
+	struct relay_figures f;
+
+	relay_role_figures(&d->relay, &f);
+	gauge(e, "relays", "relays of the whole cluster", (double)f.table.relays);
+	gauge(e, "relays_pending", "relays that are not settled in the cluster yet",
+			(double)f.table.pending);
+	gauge(e, "relay_controllers", "clients that have relays", (double)f.table.controllers);
+#define X(key, text)                                                                               \
+	metric_counter(e, "relays_", #key, text);                                                  \
+	metric_count(e, f.table.key);
+	RELAYS_COUNTERS(X)
+#undef X
+#define X(key, text)                                                                               \
+	metric_counter(e, "relay_mesh_", #key, text);                                              \
+	metric_count(e, f.mesh.key);
+	RELAY_MESH_COUNTERS(X)
+#undef X
+	put_relay_packets(e, &f);
+	metric_counter(e, "rtpproxy_", "commands", "commands of SIP proxies");
+	metric_count(e, f.door_commands);
+	metric_counter(e, "rtpproxy_", "refused", "commands from addresses that may not ask");
+	metric_count(e, f.door_refused);
+	metric_counter(e, "rtpproxy_", "crowded", "commands for which there was no room to wait");
+	metric_count(e, f.door_crowded);
+}
+
 static void put_server(struct daemon *d, const struct instant *now, struct exposition *e)
 {
 	put_core(d, e);
@@ -218,6 +269,8 @@ static void put_server(struct daemon *d, const struct instant *now, struct expos
 		put_registry(&d->registry, now, e);
 	if (d->mesh.fd >= 0)
 		put_mesh(d, e);
+	if (d->relay.relays)
+		put_relays(d, e);
 }
 
 /* ---- client ---- */

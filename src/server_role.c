@@ -123,6 +123,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.record_changed_arg = &d->members,
 		.record_written = record_was_written,
 		.record_written_arg = d,
+		.relay_control = d->conf.relay_ports.first ? relay_desk_answer : NULL,
+		.relay_control_arg = &d->relay.desk,
 	};
 	int failed;
 
@@ -254,7 +256,9 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	failed = mesh_role_start(d, error);
 	if (failed)
 		return failed;
-	failed = d->registry.ops->open(&d->registry, error, SENTENCE);
+	failed = relay_role_open(d, error);
+	if (!failed)
+		failed = d->registry.ops->open(&d->registry, error, SENTENCE);
 	if (failed)
 		return failed;
 	mesh_role_ready(d);
@@ -263,7 +267,9 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	failed = prepare_anycast(d, present, error);
 	if (!failed)
 		failed = setup_sockets(d, d->conf.listen, present, error);
-	return failed ? failed : start_devices(d, error);
+	if (!failed)
+		failed = start_devices(d, error);
+	return failed ? failed : relay_role_start(d, error);
 }
 
 int server_role_reload(struct daemon *d, const struct conf *fresh, char error[SENTENCE])
@@ -320,6 +326,7 @@ void server_role_apply(struct daemon *d)
 
 	apply_networks(d);
 	apply_cluster_keys(d);
+	relay_role_apply(d);
 	d->path.broadcast = c->broadcast;
 	d->path.flood_rate = c->flood_rate;
 	d->path.client_rate = c->client_rate;
@@ -389,7 +396,7 @@ int server_role_run(struct daemon *d, char error[SENTENCE])
 		control_watch(d, lent_event(d->lent), serve_lent);
 	if (!failed && d->notices)
 		control_watch(d, notices_event(d->notices), serve_notices);
-	return failed;
+	return failed ? failed : relay_role_run(d, error);
 }
 
 void server_role_tick(struct daemon *d, const struct instant *now)

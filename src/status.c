@@ -154,6 +154,45 @@ static json_t *cluster_keys_json(const struct daemon *d, const struct instant *n
 	return o;
 }
 
+static json_t *relay_json(struct daemon *d)
+{
+	json_t *o = json_object(), *up = json_object(), *drops = json_object(), *mesh = json_object(),
+	       *door = json_object();
+	struct relay_figures f;
+
+	relay_role_figures(&d->relay, &f);
+	set_number(o, "relays", f.table.relays);
+	set_number(o, "pending", f.table.pending);
+	set_number(o, "controllers", f.table.controllers);
+#define X(key, text) set_number(o, #key, f.table.key);
+	RELAYS_COUNTERS(X)
+#undef X
+	set_number(o, "unsent", f.unsent);
+#define X(name, key, budget, text) set_number(up, key, f.up[RELAY_UP_##name]);
+	RELAY_UP_REASONS(X)
+#undef X
+#define X(name, key, text) set_number(drops, key, f.bpf_drops[RELAY_BPF_DROP_##name]);
+	RELAY_BPF_DROPS(X)
+#undef X
+#define X(name, key, text) set_number(drops, key, f.drops[RELAY_DROP_##name]);
+	RELAY_DROPS(X)
+#undef X
+#define X(key, text) set_number(mesh, #key, f.mesh.key);
+	RELAY_MESH_COUNTERS(X)
+#undef X
+	set_number(door, "commands", f.door_commands);
+	set_number(door, "refused", f.door_refused);
+	set_number(door, "crowded", f.door_crowded);
+	set(o, "up", up);
+	set(o, "drops", drops);
+	set(o, "mesh", mesh);
+	if (d->conf.rtpproxy.port)
+		set(o, "rtpproxy", door);
+	else
+		json_decref(door);
+	return o;
+}
+
 static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 {
 	json_t *sessions = json_object(), *events = json_object();
@@ -178,6 +217,8 @@ static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 		set(o, "registry", registry_json(&d->registry, now));
 	if (d->anycast.enabled)
 		set(o, "anycast", anycast_object(&d->anycast));
+	if (d->relay.relays)
+		set(o, "relay", relay_json(d));
 }
 
 static void set_session(const struct uplink *u, json_t *session, const struct instant *now)

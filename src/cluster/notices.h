@@ -19,8 +19,8 @@
 #include "proto/mesh_message.h"
 #include "proto/server.h"
 
-#define NOTICE_SENDING MESH_FIRST_FREE
-#define NOTICE_RECORD  (MESH_FIRST_FREE + 1)
+#define NOTICE_SENDING MESH_NOTICES
+#define NOTICE_RECORD  (MESH_NOTICES + 1)
 #define NOTICE_KEPT    TICKS_S(12) /* who was sending is told for so long */
 
 struct notices_options {

@@ -15,12 +15,11 @@
 #include "mode/relays.h"
 #include "proto/mesh_message.h"
 
-#define RELAY_MESH_FIRST (MESH_FIRST_FREE + 2) /* after those of notices.h */
 /* X(name, value, key): the first byte of a message of the mesh. */
 #define RELAY_MESH_MESSAGES(X)                                                                     \
-	X(RECORD, RELAY_MESH_FIRST, "record") /* a relay, as it is known now */                     \
-	X(ASK, RELAY_MESH_FIRST + 1, "ask")   /* who has this port? */                              \
-	X(NONE, RELAY_MESH_FIRST + 2, "none") /* not this server */
+	X(RECORD, MESH_RELAYS, "record") /* a relay, as it is known now */                         \
+	X(ASK, MESH_RELAYS + 1, "ask")   /* who has this port? */                                  \
+	X(NONE, MESH_RELAYS + 2, "none") /* not this server */
 enum relay_mesh_message {
 #define X(name, value, key) RELAY_MESH_##name = value,
 	RELAY_MESH_MESSAGES(X)

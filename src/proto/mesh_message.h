@@ -12,7 +12,14 @@
 #include "proto/server.h"
 
 /* The first byte.  From MESH_FIRST_FREE on they belong to other parts of the cluster. */
-enum mesh_message { MESH_HEARTBEAT = 1, MESH_KEYS = 2, MESH_GOODBYE = 3, MESH_FIRST_FREE = 16 };
+enum mesh_message {
+	MESH_HEARTBEAT = 1,
+	MESH_KEYS = 2,
+	MESH_GOODBYE = 3,
+	MESH_FIRST_FREE = 16,
+	MESH_NOTICES = 16, /* two of them: cluster/notices.h */
+	MESH_RELAYS = 18   /* three: cluster/relay_mesh.h */
+};
 
 enum heartbeat_flag { HEARTBEAT_JOINING = 1, HEARTBEAT_DRAINING = 2 };
 
