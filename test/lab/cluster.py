@@ -261,7 +261,7 @@ class ClusterNet:
                            "--mesh", f"{LAN[4].format(10 + i)}:4445", "--public-key", public,
                            "--operator-key", first.operator_key)
 
-    def start_cluster(self, nats=3, outer=(4, 4), **settings):
+    def start_cluster(self, nats=3, outer=(4, 4), rights=(), **settings):
         """
         BIRD, NATS, all servers as one cluster, and both clients (.k1, .k2), connected; outer:
         the IP version in which each client talks to the servers.
@@ -276,7 +276,7 @@ class ClusterNet:
         for daemon in self.daemons:
             wait_until(lambda: daemon.status()["registry"]["connected"],
                        f"{daemon.name} to be connected to NATS", 30)
-        self.k1, self.k2 = (self.client(node, version, rights=("multicast",))
+        self.k1, self.k2 = (self.client(node, version, rights=("multicast", *rights))
                             for node, version in zip(self.clients, outer))
         for daemon in self.daemons:
             wait_until(lambda: daemon.status()["sessions"]["clients"] == 2,

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 The anyrelay authors
+"""UDP and TCP between hosts that know no anytun, by way of whichever server a packet reaches.
+
+    x ── n1 ── r1 ──┐      ┌── s1, s2, s3      one cluster
+    a ─────────┘    ├─ sw ─┤
+    y ── n2 ── r2 ──┘      └── d1, d2, d3      NATS          addresses: cluster.py, relays.py
+    w ─────────┘
+
+Counted are packets that both ends' kernels handed over; the servers hold no connection.
+"""
+
+import contextlib
+import itertools
+import threading
+import time
+
+import pytest
+
+import traffic
+from lab import Lab, LabError, tool
+from relays import Peer, RelayNet, finish_pair, udp_pair
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def net():
+    with Lab("relay") as lab:
+        yield RelayNet(lab).start()
+
+
+@contextlib.contextmanager
+def flips(net, interval=1.0):
+    """Both routers send everything to another server each second, until the block ends."""
+    stop, moved = threading.Event(), []
+
+    def flip():
+        for server in itertools.cycle(net.servers):
+            net.send_all_to(server)
+            moved.append(server.name)
+            if stop.wait(interval):
+                return
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        yield moved
+    finally:
+        stop.set()
+        thread.join()
+        net.follow_bgp()
+
+
+@contextlib.contextmanager
+def sprayed(net):
+    """Both routers send each packet to any server."""
+    net.spray()
+    try:
+        yield
+    finally:
+        net.spray(False)
+
+
+@contextlib.contextmanager
+def killed(net, count, delay=1.0):
+    """So many servers are killed, one after the other, while the block runs; then they live again."""
+    victims = net.daemons[:count]
+
+    def kill():
+        for victim in victims:
+            time.sleep(delay)  # the load runs
+            net.kill(victim)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        net.revive()
+
+
+def report(what, results):
+    for to, (sent, got) in zip(("x → y", "y → x"), reversed(results)):
+        print(f"\n{what}, {to}: {sent:,} sent, {sent - got['received']:,} lost, "
+              f"{got['duplicates']} twice, stall {got['stall'] * 1e3:.0f} ms", end="")
+    print()
+
+
+# ---- UDP ----
+
+@pytest.mark.parametrize("families", [(4, 4), (6, 6), (4, 6)], ids=["v4", "v6", "v4-v6"])
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_udp(net, families, kind):
+    """Both sides are learnt, and hear each other."""
+    relay = net.add("udp", *(f"{kind}{family}" for family in families))
+    peers = udp_pair(relay, net.x, net.y, 500, families)
+    time.sleep(1)  # of load
+    results = finish_pair(peers)
+    report(f"{kind} {families}", results)
+    for sent, got in results:
+        assert sent > 100 and (sent - got["received"], got["duplicates"]) == (0, 0)
+    net.remove(relay)
+
+
+def test_udp_flips(net, full):
+    """Routes move each second under load: nothing is lost."""
+    relay = net.add("udp", "token4", "token4")
+    peers = udp_pair(relay, net.x, net.y, 5000 if full else 1000)
+    with flips(net) as moved:
+        time.sleep(30 if full else 5)  # of load
+        results = finish_pair(peers)
+    report(f"{len(moved)} flips", results)
+    assert len(moved) >= 5
+    for sent, got in results:
+        assert sent > 1000 and (sent - got["received"], got["duplicates"]) == (0, 0)
+    net.remove(relay)
+
+
+def test_udp_spray(net, full):
+    """Each packet goes to another server, from the first on."""
+    with sprayed(net):
+        relay = net.add("udp", "token4", "token4")
+        peers = udp_pair(relay, net.x, net.y, 5000 if full else 1000)
+        time.sleep(30 if full else 4)  # of load
+        results = finish_pair(peers)
+    report("spray", results)
+    for sent, got in results:
+        assert sent > 1000 and (sent - got["received"], got["duplicates"]) == (0, 0)
+    net.remove(relay)
+
+
+def test_udp_kill(net):
+    """A server is killed: what is lost was on its way to it."""
+    relay = net.add("udp", "token4", "token4")
+    peers = udp_pair(relay, net.x, net.y, 1000)
+    with killed(net, 2):
+        time.sleep(4)  # of load
+        results = finish_pair(peers)
+    report("two of three servers killed", results)
+    for sent, got in results:
+        assert sent > 1000 and got["duplicates"] == 0
+        assert sent - got["received"] <= 2 * 1000 * 0.05
+    net.remove(relay)
+
+
+# ---- TCP ----
+
+def transfer(net, relay, size, families=(4, 4), back=MEGABYTE, timeout=120):
+    """x sends a file to y and y one to x, by ordinary sockets; both must arrive whole."""
+    files = [net.lab.path(f"file{i}") for i in (0, 1)]
+    for path, length in zip(files, (size, back)):
+        tool("dd", "if=/dev/urandom", f"of={path}", f"bs={length}", "count=1", "status=none",
+             "iflag=fullblock")
+    peers = [Peer(node, "tcp", *relay.call(side, families[side]), files[side], "-",
+                  relay.token[side])
+             for side, node in ((0, net.x), (1, net.y))]
+    results = [peer.wait(timeout) for peer in peers]
+    for got, sent, length in ((results[1], results[0], size), (results[0], results[1], back)):
+        if "error" in got or got["got"] != length or got["got_sha256"] != sent["sent_sha256"]:
+            raise LabError(f"{length} bytes were to arrive whole: {results}")
+    return max(result["stall"] for result in results)
+
+
+def rendezvous(net, kind, families=(4, 4)):
+    return net.add("tcp", *(f"{kind}{family}" for family in families))
+
+
+@pytest.mark.parametrize("families", [(4, 4), (6, 6), (4, 6)], ids=["v4", "v6", "v4-v6"])
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_rendezvous(net, full, kind, families):
+    """Two callers are spliced: held until the other comes, or answered at once and paired by token."""
+    relay = rendezvous(net, kind, families)
+    stall = transfer(net, relay, 200 * MEGABYTE if full else 20 * MEGABYTE, families)
+    print(f"\nstall {stall * 1e3:.0f} ms")
+    net.remove(relay)
+
+
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_flips(net, full, kind):
+    relay = rendezvous(net, kind)
+    with flips(net, 0.3) as moved:
+        stall = transfer(net, relay, 200 * MEGABYTE if full else 40 * MEGABYTE)
+    print(f"\n{len(moved)} flips, stall {stall * 1e3:.0f} ms")
+    net.remove(relay)
+
+
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_spray(net, full, kind):
+    """Each segment of both directions goes to another server, from the first SYN on."""
+    with sprayed(net):
+        relay = rendezvous(net, kind)
+        stall = transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE)
+    print(f"\nstall {stall * 1e3:.0f} ms")
+    net.remove(relay)
+
+
+@pytest.fixture
+def slow(net):
+    """x sends at 100 Mbit/s: long enough for what is to happen meanwhile."""
+    net.x.run("tc", "qdisc", "replace", "dev", "lan", "root", "tbf", "rate", "100mbit", "burst",
+              "64kb", "latency", "100ms")
+    yield
+    net.x.run("tc", "qdisc", "del", "dev", "lan", "root")
+
+
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_kill(net, full, kind, slow):
+    """One and then a second of three servers are killed in mid-transfer."""
+    relay = rendezvous(net, kind)
+    with killed(net, 2):
+        stall = transfer(net, relay, 200 * MEGABYTE if full else 40 * MEGABYTE)
+    print(f"\nstall {stall * 1e3:.0f} ms")
+    net.remove(relay)
+
+
+@pytest.mark.parametrize("lacking", ["timestamps", "window_scaling", "sack"])
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_options(net, full, kind, lacking):
+    """One side's kernel does without an option."""
+    net.y.sysctl(f"net.ipv4.tcp_{lacking}=0")
+    try:
+        relay = rendezvous(net, kind)
+        transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE)
+    finally:
+        net.y.sysctl(f"net.ipv4.tcp_{lacking}=1")
+    net.remove(relay)
+
+
+def lossy(node, percent):
+    node.nft(f"""
+        table inet lossy {{
+            chain forward {{
+                type filter hook forward priority -200;
+                numgen random mod 100 < {percent} counter drop
+            }}
+        }}""")
+
+
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_loss(net, full, kind):
+    """One packet in a hundred is lost on each side, in each direction."""
+    for nat in (net.n1, net.n2):
+        lossy(nat, 1)
+    try:
+        relay = rendezvous(net, kind)
+        stall = transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE)
+    finally:
+        for nat in (net.n1, net.n2):
+            nat.run("nft", "delete", "table", "inet", "lossy")
+    print(f"\nstall {stall * 1e3:.0f} ms")
+    net.remove(relay)
+
+
+@pytest.mark.parametrize("kind", ["any", "token"])
+def test_tcp_path_mtu(net, full, kind):
+    """A link behind y takes 1300 bytes only, and the sender hears of it through the relay."""
+    net.r2.ip("link set dev home mtu 1300")
+    net.n2.ip("link set dev wan mtu 1300")
+    try:
+        relay = rendezvous(net, kind)
+        transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE)
+    finally:
+        net.r2.ip("link set dev home mtu 1500")
+        net.n2.ip("link set dev wan mtu 1500")
+    net.remove(relay)
+
+
+def test_listener(net, full):
+    """curl at x fetches from an ordinary web server at w, which is given by its address."""
+    file = traffic.File(net.lab, "file", 200 * MEGABYTE if full else 20 * MEGABYTE)
+    server = traffic.serve_files(net.w, file.directory, ["198.51.100.22"], 8080)
+    relay = net.add("tcp", "any4", "198.51.100.22:8080")
+    with flips(net, 0.3) as moved:
+        seconds = traffic.fetch(net.x, relay.call(0)[0], file, relay.call(0)[1])
+    print(f"\n{file.size // MEGABYTE} MB in {seconds:.2f} s, {len(moved)} flips")
+    server.stop()
+    net.remove(relay)
+
+
+def test_ncat(net, full):
+    """Two hosts that can both only call out, and run nothing but ncat."""
+    file = traffic.File(net.lab, "ncat", 200 * MEGABYTE if full else 20 * MEGABYTE)
+    path, out = f"{file.directory}/{file.name}", net.lab.path("ncat.out")
+    relay = net.add("tcp", "any4", "any4")
+    receiver = net.y.spawn("ncat-y", "sh", "-c", 'exec ncat --recv-only "$1" "$2" >"$3"', "sh",
+                           *relay.call(1), out)
+    net.x.run("sh", "-c", 'exec ncat --send-only "$1" "$2" <"$3"', "sh", *relay.call(0), path,
+              timeout=120)
+    assert receiver.wait(60) == 0
+    assert tool("sha256sum", out).split()[0] == file.sha256
+    net.remove(relay)
+
+
+def test_ssh(net):
+    """A login between two hosts that can both only call out."""
+    server = traffic.ssh_server(net.y)
+    relay = net.add("tcp", "any4", "any4")
+    door = net.y.spawn("ncat-door", "ncat", *relay.call(1), "--sh-exec", "ncat 127.0.0.1 22")
+    words = traffic.ssh(net.x, relay.call(0)[0], "echo from y", relay.call(0)[1])
+    assert words == "from y"
+    door.stop()
+    server.stop()
+    net.remove(relay)
