@@ -5,6 +5,7 @@
  *
  *	udpload send ADDRESS PORT SIZE RATE SECONDS
  *	udpload recv ADDRESS PORT
+ *	udpload meet ADDRESS PORT	one datagram, again and again, until recv has answered it
  *
  * SIZE is the UDP payload in bytes; RATE is in packets a second, 0 is as fast
  * as the socket takes them.  The receiver counts until SIGTERM or SIGINT.  Both
@@ -13,7 +14,9 @@
  */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +29,9 @@
 #define SIZE_MAX_UDP 65507
 #define TICK_NS  500000L /* a paced sender wakes up this often */
 #define SEC_NS   1000000000L
+#define SOURCE_PORT 5998
+#define MEETING  4 /* bytes of a datagram that is answered, and not counted */
+#define MEET_MAX 50
 
 static volatile sig_atomic_t stop;
 
@@ -75,6 +81,17 @@ static int open_socket(const char *address, const char *port, struct addrinfo **
 	return fd;
 }
 
+/* Relays learn who sends by address and port: all senders have the same one. */
+static void bind_source(int fd, int family)
+{
+	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(SOURCE_PORT)};
+	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(SOURCE_PORT)};
+
+	if (family == AF_INET ? bind(fd, (struct sockaddr *)&any4, sizeof any4) :
+				bind(fd, (struct sockaddr *)&any6, sizeof any6))
+		die("bind");
+}
+
 /* One batch of at most n packets; how many the kernel took. */
 static unsigned send_batch(int fd, struct mmsghdr msgs[BATCH], unsigned n)
 {
@@ -115,9 +132,37 @@ static void run_sender(int fd, size_t size, uint64_t rate, double seconds)
 			(double)(now - start) / SEC_NS);
 }
 
+/* Ten a second, for 5 s: a relay may have to learn first where they go. */
+static int run_meeting(int fd)
+{
+	struct timeval timeout = {.tv_usec = 100000};
+	uint8_t data[MEETING] = {0};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout))
+		die("receive timeout");
+	for (unsigned i = 0; i < MEET_MAX; i++) {
+		if (send(fd, data, sizeof data, 0) < 0 && errno != ECONNREFUSED)
+			die("send");
+		if (recv(fd, data, sizeof data, 0) == MEETING)
+			return 0;
+	}
+	fprintf(stderr, "udpload: no answer\n");
+	return 1;
+}
+
+static bool is_meeting(int fd, const struct mmsghdr *m)
+{
+	if (m->msg_len != MEETING)
+		return false;
+	sendto(fd, m->msg_hdr.msg_iov->iov_base, MEETING, 0, m->msg_hdr.msg_name,
+			m->msg_hdr.msg_namelen);
+	return true;
+}
+
 static void run_receiver(int fd)
 {
 	static uint8_t data[BATCH][2048];
+	struct sockaddr_storage from[BATCH];
 	struct iovec iov[BATCH];
 	struct mmsghdr msgs[BATCH];
 	struct timeval timeout = {.tv_usec = 100000};
@@ -128,7 +173,8 @@ static void run_receiver(int fd)
 		die("receive timeout");
 	for (unsigned i = 0; i < BATCH; i++) {
 		iov[i] = (struct iovec){.iov_base = data[i], .iov_len = sizeof data[i]};
-		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1,
+			.msg_name = &from[i], .msg_namelen = sizeof from[i]}};
 	}
 	fprintf(stderr, "ready\n");
 	while (!stop) {
@@ -136,7 +182,7 @@ static void run_receiver(int fd)
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			die("recvmmsg");
-		if (n <= 0)
+		if (n <= 0 || (n == 1 && is_meeting(fd, &msgs[0])))
 			continue;
 		last = now_ns();
 		if (!packets)
@@ -153,7 +199,8 @@ static void run_receiver(int fd)
 static int usage(void)
 {
 	fprintf(stderr, "usage: udpload send ADDRESS PORT SIZE RATE SECONDS\n"
-			"       udpload recv ADDRESS PORT\n");
+			"       udpload recv ADDRESS PORT\n"
+			"       udpload meet ADDRESS PORT\n");
 	return 2;
 }
 
@@ -161,7 +208,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_signal};
 	struct addrinfo *ai;
-	int fd;
+	int fd, code = 0;
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
@@ -170,12 +217,19 @@ int main(int argc, char **argv)
 		if (bind(fd, ai->ai_addr, ai->ai_addrlen))
 			die("bind");
 		run_receiver(fd);
+	} else if (argc == 4 && !strcmp(argv[1], "meet")) {
+		fd = open_socket(argv[2], argv[3], &ai);
+		bind_source(fd, ai->ai_family);
+		if (connect(fd, ai->ai_addr, ai->ai_addrlen))
+			die("connect");
+		code = run_meeting(fd);
 	} else if (argc == 7 && !strcmp(argv[1], "send")) {
 		unsigned long size = strtoul(argv[4], NULL, 10);
 
 		if (!size || size > SIZE_MAX_UDP)
 			return usage();
 		fd = open_socket(argv[2], argv[3], &ai);
+		bind_source(fd, ai->ai_family);
 		if (connect(fd, ai->ai_addr, ai->ai_addrlen))
 			die("connect");
 		run_sender(fd, size, strtoull(argv[5], NULL, 10), strtod(argv[6], NULL));
@@ -184,5 +238,5 @@ int main(int argc, char **argv)
 	}
 	freeaddrinfo(ai);
 	close(fd);
-	return 0;
+	return code;
 }
