@@ -247,32 +247,38 @@ class ClusterNet:
         self.nats = Nats(self.lab, nodes)
         self.nats.start()
 
-    def make_mesh(self):
-        """Keys and unicast addresses for the servers, and the list of them."""
-        first = self.daemons[0]
+    def make_mesh(self, later=0):
+        """Keys and unicast addresses for the servers, and the list of all but the last ones."""
         for i, daemon in enumerate(self.daemons, 1):
             daemon.mesh_key = private(self.lab, f"{daemon.name}-mesh.key", tool(TOOL, "genkey"))
             daemon.set(Mesh_Address=f"{LAN[4].format(10 + i)}:4445",
                        Mesh_PrivateKeyFile=daemon.mesh_key, Mesh_Servers=self.lab.path("servers"))
-        for i, daemon in enumerate(self.daemons, 1):
-            with open(daemon.mesh_key) as key:
-                public = tool(TOOL, "pubkey", input=key.read()).strip()
-            first.node.run(TOOL, "server", "add", i, daemon.name, "-c", first.config_path,
-                           "--mesh", f"{LAN[4].format(10 + i)}:4445", "--public-key", public,
-                           "--operator-key", first.operator_key)
+        for daemon in self.daemons[:len(self.daemons) - later]:
+            self.add_to_list(daemon)
 
-    def start_cluster(self, nats=3, outer=(4, 4), rights=(), **settings):
+    def add_to_list(self, daemon):
+        """The operator puts a server into the list, which the registry brings to all."""
+        first, number = self.daemons[0], daemon.config["Server"]["Number"]
+        with open(daemon.mesh_key) as key:
+            public = tool(TOOL, "pubkey", input=key.read()).strip()
+        first.node.run(TOOL, "server", "add", number, daemon.name, "-c", first.config_path,
+                       "--mesh", f"{LAN[4].format(10 + number)}:4445", "--public-key", public,
+                       "--operator-key", first.operator_key)
+
+    def start_cluster(self, nats=3, later=0, outer=(4, 4), rights=(), **settings):
         """
         BIRD, NATS, all servers as one cluster, and both clients (.k1, .k2), connected; outer:
-        the IP version in which each client talks to the servers.
+        the IP version in which each client talks to the servers.  The last servers, as many as
+        `later` says, are made and not started (.later).
         """
         self.start_birds()
         self.start_nats(nats)
         self.make_servers(**self.nats.settings(), **settings)
-        self.make_mesh()
+        self.make_mesh(later)
+        self.later = [self.daemons.pop() for _ in range(later)][::-1]
         for daemon in self.daemons:
             daemon.start()
-        self.wait_announcing((node.name for node in self.servers), 30)
+        self.wait_announcing((daemon.name for daemon in self.daemons), 30)
         for daemon in self.daemons:
             wait_until(lambda: daemon.status()["registry"]["connected"],
                        f"{daemon.name} to be connected to NATS", 30)
