@@ -12,6 +12,7 @@
 #define CTX_H
 
 #include "cluster/mesh_io.h"
+#include "cluster/asking.h"
 #include "cluster/lent.h"
 #include "cluster/notices.h"
 #include "cluster/registry.h"
@@ -53,6 +54,7 @@ struct daemon {
 	struct registry registry;
 	struct notices *notices; /* a cluster's: records that cannot wait for the registry */
 	struct lent *lent; /* a cluster's: clients known from tickets */
+	struct asking *asking; /* likewise: clients whose session records are missed */
 	char client_cache[CONF_PATH_MAX + 64], servers_cache[CONF_PATH_MAX + 64]; /* files of the registry */
 	struct server_list servers; /* from the file, and, with NATS, from the registry */
 	char expelled[SENTENCE];    /* why it has to end: it was in the list, and is no longer */

@@ -186,6 +186,7 @@ static void finish(struct daemon *d)
 		uplink_free(&d->uplink);
 	lent_free(d->lent);
 	notices_free(d->notices);
+	asking_free(d->asking);
 	conf_wipe(&d->conf);
 }
 

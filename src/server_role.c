@@ -138,6 +138,9 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 				send_notice, d});
 		o.sending = d->notices ? notices_sending : NULL;
 		o.sending_arg = d->notices;
+		d->asking = asking_new();
+		o.record_missing = d->asking ? asking_offer : NULL;
+		o.record_missing_arg = d->asking;
 	}
 	random_bytes(o.boot_random, sizeof o.boot_random);
 	random_bytes(start.k, sizeof start.k);
@@ -375,6 +378,16 @@ static void serve_registry(struct daemon *d, const struct instant *now)
 	d->registry.ops->serve(&d->registry, now);
 }
 
+static void ask(struct daemon *d, const struct instant *now)
+{
+	uint32_t index[ASKING_MAX];
+	unsigned count = asking_take(d->asking, index);
+
+	(void)now;
+	if (count)
+		peers_ask(&d->mesh.peers, index, count);
+}
+
 static void serve_lent(struct daemon *d, const struct instant *now)
 {
 	lent_serve(d->lent, now);
@@ -392,6 +405,8 @@ int server_role_run(struct daemon *d, char error[SENTENCE])
 
 	if (!failed && r->event >= 0)
 		control_watch(d, r->event, serve_registry);
+	if (!failed && d->asking)
+		control_watch(d, asking_event(d->asking), ask);
 	if (!failed && d->lent)
 		control_watch(d, lent_event(d->lent), serve_lent);
 	if (!failed && d->notices)

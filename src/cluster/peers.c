@@ -348,6 +348,8 @@ static enum mesh_result take_message(struct peers *p, const struct instant *now,
 		return MESH_ACCEPTED;
 	case MESH_KEYS:
 		return keys_take(p, now, r, message, len);
+	case MESH_ASK:
+		return sessions_answer(p, now, r, message, len);
 	case MESH_GOODBYE:
 		if (r->alive)
 			die(p, r, "says goodbye");

@@ -57,7 +57,9 @@ struct peer {
 	X(KEYS_SENT, "keys_sent", "epoch keys sent to another server")                             \
 	X(KEYS_TAKEN, "keys_taken", "lineages of epoch keys taken from another server")            \
 	X(KEYS_REFUSED, "keys_refused", "lineages that were not taken: of a far epoch or generation") \
-	X(DEATHS, "deaths", "servers that were no longer heard")
+	X(DEATHS, "deaths", "servers that were no longer heard")                                   \
+	X(ASKED, "asked", "clients whose session records other servers were asked for")            \
+	X(TOLD, "told", "session records told to servers that asked")           
 enum peers_event {
 #define X(name, key, text) PEERS_##name,
 	PEERS_EVENTS(X)
@@ -123,6 +125,11 @@ void peers_goodbye(struct peers *p);
 /* Do others have the newest cluster key of this server?  This one; all that live. */
 bool peer_has_newest_key(const struct peers *p, const struct peer *r);
 bool peers_have_newest_key(const struct peers *p);
+
+/* ---- session records (peers_sessions.c) ---- */
+
+/* Asks every living server for the session records of these clients. */
+void peers_ask(struct peers *p, const uint32_t *index, unsigned count);
 
 /* ---- epoch keys (peers_keys.c) ---- */
 

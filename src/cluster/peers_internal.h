@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
-/* Between peers.c, peers_keys.c and peers_clock.c. */
+/* Between peers.c, peers_keys.c, peers_sessions.c and peers_clock.c. */
 #ifndef CLUSTER_PEERS_INTERNAL_H
 #define CLUSTER_PEERS_INTERNAL_H
 
@@ -17,6 +17,10 @@ enum mesh_result keys_take(struct peers *p, const struct instant *now, struct pe
 		const uint8_t *message, size_t len);
 /* Begins a lineage when it is time. */
 void keys_join(struct peers *p, const struct instant *now);
+
+/* Somebody asks. */
+enum mesh_result sessions_answer(struct peers *p, const struct instant *now, struct peer *r,
+		const uint8_t *message, size_t len);
 
 /* A heartbeat that answers one of ours. */
 void clock_measure(struct peer *r, const struct instant *now, const struct heartbeat *h);

@@ -16,6 +16,7 @@ enum mesh_message {
 	MESH_HEARTBEAT = 1,
 	MESH_KEYS = 2,
 	MESH_GOODBYE = 3,
+	MESH_ASK = 4, /* for session records; answered by NOTICE_RECORD */
 	MESH_FIRST_FREE = 16,
 	MESH_NOTICES = 16, /* two of them: cluster/notices.h */
 	MESH_RELAYS = 18   /* three: cluster/relay_mesh.h */

@@ -9,6 +9,8 @@
 
 #define AGE_LIMIT   32 /* 1/16 s */
 #define START_GRACE 4  /* 1/16 s */
+#define ASK_WINDOW  TICKS_MS(250) /* in which a client's record is asked for once */
+#define ASKS_A_SECOND 1000
 
 /*
  * Not older than 2 s beyond the session's usual delay, not from the future, not
@@ -230,13 +232,27 @@ static enum drop downstream_unknown(struct server *s, const struct instant *now,
 	return DROP_NONE;
 }
 
+/* Its packets tell this server of it only if the network brings them here. */
+static void miss_record(struct server *s, const struct instant *now, const struct client *c)
+{
+	uint64_t hash = server_hash(s, &c->index, sizeof c->index);
+
+	if (s->record_missing && limiter_pass(&s->asks, hash, (uint32_t)(now->boot / ASK_WINDOW), 1) &&
+			limiter_pass_all(&s->ask_second, (uint32_t)(now->boot / TICKS_PER_SEC),
+					ASKS_A_SECOND))
+		s->record_missing(s->record_missing_arg, c->index);
+}
+
 enum drop server_downstream(struct server *s, const struct instant *now, struct client *c,
 		struct downstream *down)
 {
 	down->record = atomic_load_explicit(&c->session, memory_order_acquire);
-	if (!down->record || time_seconds(now->cluster) >= session_end(down->record->epoch) ||
-			c->removed)
+	if (c->removed)
 		return DROP_NO_SESSION;
+	if (!down->record || time_seconds(now->cluster) >= session_end(down->record->epoch)) {
+		miss_record(s, now, c);
+		return DROP_NO_SESSION;
+	}
 	if (unlikely(atomic_load_explicit(&s->cut_off, memory_order_relaxed)))
 		return DROP_CUT_OFF;
 	down->active = active_find(s->active, down->record->sid);

@@ -120,6 +120,12 @@ typedef void record_written(void *arg, const struct client *client, const struct
  */
 typedef void server_sending(void *arg, const struct client *client, uint16_t writer);
 
+/*
+ * Called, in a worker, for a client that is to be sent something and has no record
+ * here, at most four times a second for one client: others may have one.
+ */
+typedef void record_missing(void *arg, uint32_t index);
+
 /* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
 typedef void client_lent(void *arg, const struct record *r);
 
@@ -157,6 +163,8 @@ struct server_options {
 	void *record_written_arg;
 	server_sending *sending; /* NULL: nobody wants to know */
 	void *sending_arg;
+	record_missing *record_missing; /* NULL: there is nobody to ask */
+	void *record_missing_arg;
 	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
 	void *client_lent_arg;
 	relay_control *relay_control; /* NULL: there are no relays */
@@ -195,9 +203,9 @@ struct server {
 	uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
-	struct limiter challenges, handshakes, proven, hints, relay_questions;
+	struct limiter challenges, handshakes, proven, hints, relay_questions, asks;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
-	_Atomic uint64_t hint_second, icmp_second, ticket_second;
+	_Atomic uint64_t hint_second, icmp_second, ticket_second, ask_second;
 	client_lent *client_lent;
 	void *client_lent_arg;
 	relay_control *relay_control;
@@ -208,6 +216,8 @@ struct server {
 	void *record_written_arg;
 	server_sending *sending;
 	void *sending_arg;
+	record_missing *record_missing;
+	void *record_missing_arg;
 	_Atomic bool cut_off; /* the directory is too old to be believed: nobody is served */
 	pthread_mutex_t lock;
 	struct retired *retired; /* under the lock: to be freed after a grace period */

@@ -424,6 +424,8 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	s->record_written_arg = o->record_written_arg;
 	s->sending = o->sending;
 	s->sending_arg = o->sending_arg;
+	s->record_missing = o->record_missing;
+	s->record_missing_arg = o->record_missing_arg;
 	random_bytes(s->hash_key, sizeof s->hash_key);
 	pthread_mutex_init(&s->lock, NULL);
 	if (o->start && server_lineage_add(s, now, o->start) < 0) {

@@ -158,6 +158,8 @@ class Nats:
             server_name: {node.name}
             listen: "{address}:{PORT}"
             http: "127.0.0.1:{HTTP_PORT}"
+            ping_interval: "2s"
+            ping_max: 2
             jetstream {{ store_dir: "{self.store(node)}" }}
             cluster {{ name: lab, listen: "{address}:{ROUTE_PORT}", routes: [{routes}] }}
             {secure}"""

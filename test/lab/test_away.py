@@ -10,6 +10,7 @@ The tests are one story, in their order.
 """
 
 import itertools
+import json
 import os
 import signal
 import time
@@ -20,7 +21,7 @@ import traffic
 from cluster import INNER4, ClusterNet
 from lab import Lab, wait_until
 from test_flip import Load, describe, whole
-from test_kill import lives
+from test_kill import AIM, lives
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,11 @@ def test_flips(net, full):
 
 def test_kills(net, full):
     """
-    A killed server comes back with its list of clients.  Where each is it learns from the client's
-    own packets, in a challenge; until then packets to it are dropped there (no_session).
+    A killed server comes back with its list of clients, and asks the others where each is when
+    it has something for it.
     """
     load = Load(net)
-    kills = 30 if full else 3
+    kills, asked = 30 if full else 3, 0
     for i in range(kills):
         victim = net.daemons[i % 3]
         victim.process.stop(signal.SIGKILL)
@@ -81,10 +82,15 @@ def test_kills(net, full):
         net.wait_announcing(everybody(net), 30)
         net.send_all_to(victim.node)
         wait_until(lambda: victim.status()["traffic"]["rx_datagrams"] > 300, "the load there")
+        mesh = json.loads(victim.ask("servers", "--json"))["mesh"]
+        asked += mesh["asked"]
+        assert mesh["records_taken"] >= 1
         net.follow_bgp()
     felt = load.finish()
     print(f"\n{kills} kills; {describe(felt)}\n{dict(net.events())}, dropped: {net.drops()}")
     lives(felt)
+    assert asked >= kills
+    assert felt["udp_lost"] <= kills * 1000 * AIM
     assert sessions_begun(net) == net.sessions_before
 
 
@@ -115,13 +121,16 @@ def test_server_without_a_list(net):
 
 
 def test_new_session(net):
-    """A handshake at a server that has the client's record; the others learn of it by packets."""
+    """
+    A handshake at a server that has the client's record.  The others have the record of the
+    session before, and learn of the new one when the client's packets reach them.
+    """
     net.send_all_to(net.servers[1])
     net.k1.stop()
     net.k1.start()
     wait_both_ways(net)
     net.new_session = net.daemons[1].sessions()["c1"]["sid"]
-    for server in net.servers[1:]:
+    for server in (net.servers[2], net.servers[0]):
         net.send_all_to(server)
         wait_both_ways(net)
     net.follow_bgp()

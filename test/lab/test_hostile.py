@@ -12,10 +12,12 @@ A ping from c1 to c2 runs all the while and loses nothing.
 import os
 import re
 import sys
+import time
 
 import pytest
 
 import traffic
+from cluster import Stream
 from lab import Lab
 from nets import INNER4, SERVER4, TwoNats
 
@@ -153,3 +155,25 @@ def test_reserved_destinations(net, unharmed):
 def test_counters_have_sentences(net):
     """What status prints for people names the reason in words."""
     assert re.search(r"tag\s+\d+\s+authentication tag wrong", net.server.ask("status"))
+
+
+def test_client_rate(net):
+    """A client that sends more than ClientRate loses what is beyond, and takes nothing from others."""
+    net.server.set(Server_ClientRate=200)
+    net.server.reload()
+    before = net.server.drops().get("client_rate", 0)
+    running = traffic.Ping(net.c2, INNER4["s"])
+    running.wait_replies(3)
+    sink = Stream(net.c2, "udp-sink", INNER4["c2"], 7001)
+    begin = time.monotonic()
+    Stream(net.c1, "udp-send", INNER4["c2"], 7001, 2000, 4000).wait(30)
+    net.server.wait_drop("client_rate", before + 1000)
+    seconds = time.monotonic() - begin
+    got = sink.finish()["received"]
+    sent, received = running.finish()
+    dropped = net.server.drops()["client_rate"] - before
+    net.server.set(Server_ClientRate=None)
+    net.server.reload()
+    print(f"\n{got} of 4000 packets passed in {seconds:.1f} s at 200 a second; {sent} pings of c2")
+    assert got + dropped == 4000 and 200 <= got <= 200 * (seconds + 2)
+    assert sent == received > 10

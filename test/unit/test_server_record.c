@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <urcu-qsbr.h>
 
+#include "clients.h"
 #include "proto/server.h"
 
 #define EPOCH 5900000
@@ -40,23 +41,6 @@ static void on_written(void *arg, const struct client *client, const struct sess
 	written++;
 }
 
-/* Clients 1 and 2, and the tombstone of 3. */
-static struct directory *make_directory(void)
-{
-	struct directory *d = directory_new(3);
-	char error[200];
-
-	for (uint32_t i = 1; i <= 3; i++) {
-		struct record r = {.index = i, .version = 1, .removed = i == 3};
-
-		memset(r.public, (int)i, KEY_SIZE);
-		snprintf(r.name, sizeof r.name, "client-%u", i);
-		assert_int_equal(directory_add(d, NULL, &r, r.public, error, sizeof error), 0);
-	}
-	assert_int_equal(directory_finish(d), 0);
-	return d;
-}
-
 static int set_up(void **state)
 {
 	struct server_options o = {
@@ -72,7 +56,7 @@ static int set_up(void **state)
 	memset(o.cluster_secrets[0], 4, KEY_SIZE);
 	if (server_init(&server, &o, &now) != 0)
 		return -1;
-	server_set_directory(&server, make_directory());
+	server_set_directory(&server, three_clients());
 	return 0;
 }
 
