@@ -54,6 +54,7 @@ static int set_up(void **state)
 	unlink(path);
 	clock_read(&now);
 	memcpy(o.cluster_secrets[0], secret, KEY_SIZE);
+	secrets.count = 1;
 	memcpy(secrets.secret[0], secret, KEY_SIZE);
 	assert_int_equal(server_init(&server, &o, &now), 0);
 	registry = (struct registry){
@@ -195,6 +196,39 @@ static void long_caches_are_shortened(void **state)
 	}
 }
 
+/*
+ * The cluster's key changes while the record sealed for the new one is still on
+ * its way: what is kept afterwards can be read with the new key alone.
+ */
+static void the_key_may_change(void **state)
+{
+	static const uint8_t next[KEY_SIZE] = {0, 77};
+	struct client_cache c;
+	uint8_t public[KEY_SIZE];
+	(void)state;
+
+	open_cache(&c, 1000);
+	append(&c, 1, 1, false);
+	append(&c, 2, 1, true);
+	client_cache_close(&c);
+	secrets.count = 2;
+	memcpy(secrets.secret[1], next, KEY_SIZE);
+	open_registry();
+	assert_int_equal(directory_count(server.directory), 1);
+	secrets.count = 1;
+	memcpy(secrets.secret[0], next, KEY_SIZE);
+	registry.ops->set_keys(&registry, true);
+	x25519_public(next, public);
+	assert_int_equal(record_seal_key(op.seal_secret, public, seal_key), 0);
+	append(&registry.nats->clients.cache, 1, 2, false);
+	close_registry();
+	open_registry();
+	assert_int_equal(directory_count(server.directory), 1);
+	assert_int_equal(directory_by_index(server.directory, 1)->version, 2);
+	assert_true(directory_by_index(server.directory, 2)->removed);
+	close_registry();
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -204,6 +238,7 @@ int main(void)
 		CASE(clients_are_known),
 		CASE(a_damaged_cache_is_begun_anew),
 		CASE(long_caches_are_shortened),
+		CASE(the_key_may_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
