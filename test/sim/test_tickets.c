@@ -145,6 +145,34 @@ static void another_sessions_ticket_is_refused(void **state)
 	newcomer_end(&n);
 }
 
+/* One that was captured is worth nothing once its epoch key has been wiped. */
+static void a_ticket_of_a_wiped_epoch_is_refused(void **state)
+{
+	struct newcomer n = newcomer_begin(1);
+	const struct sighted *shown;
+	struct recording r;
+
+	(void)state;
+	recording_begin(n.w, &r);
+	world_connect(n.w);
+	n.w->chosen = 1;
+	check(&n.w->net, client_send(n.w->client[0], 100));
+	run(&n, TICKS_S(1));
+	shown = recording_last(&r, WIRE_TICKET_UP);
+	check(&n.w->net, shown != NULL);
+	check(&n.w->net, n.s->core->events[SERVER_TICKETS] > 0); /* while it was good */
+	n.w->client[0]->asleep = true;
+	run(&n, TICKS_S(600));
+	check_equal(&n.w->net, directory_count(n.s->core->directory), 0);
+	n.s->core->events[SERVER_TICKETS] = 0;
+	check_equal(&n.w->net, server_take(n.s, &shown->from, shown->data, shown->len), DROP_KID);
+	run(&n, TICKS_S(1));
+	check_equal(&n.w->net, n.s->core->events[SERVER_TICKETS], 0);
+	check_equal(&n.w->net, directory_count(n.s->core->directory), 0);
+	recording_end(n.w, &r);
+	newcomer_end(&n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +180,7 @@ int main(void)
 		cmocka_unit_test(a_lent_client_goes_with_its_session),
 		cmocka_unit_test(a_tombstone_beats_a_ticket),
 		cmocka_unit_test(another_sessions_ticket_is_refused),
+		cmocka_unit_test(a_ticket_of_a_wiped_epoch_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
