@@ -212,7 +212,6 @@ def test_pages_of_digests(net):
     net.admin.put(DIGESTS, "1", bad)
     net.admin.put(DIGESTS, "2", values.page(keys, 1, records()))
     known = net.k1.status()["sessions"]["clients"]
-    k3 = net.server(net.s2, 3, like=net.k1, name="digests", Tunnel_Device="any3",
     k3 = beside(net, "digests")
     k3.start()
     knows(k3, known)
