@@ -55,7 +55,8 @@ struct daemon {
 	struct notices *notices; /* a cluster's: records that cannot wait for the registry */
 	struct lent *lent; /* a cluster's: clients known from tickets */
 	struct asking *asking; /* likewise: clients whose session records are missed */
-	char client_cache[CONF_PATH_MAX + 64], servers_cache[CONF_PATH_MAX + 64]; /* files of the registry */
+	char client_cache[CONF_PATH_MAX + 64], servers_cache[CONF_PATH_MAX + 64],
+			relays_file[CONF_PATH_MAX + 64]; /* files of the registry */
 	struct server_list servers; /* from the file, and, with NATS, from the registry */
 	char expelled[SENTENCE];    /* why it has to end: it was in the list, and is no longer */
 	struct mesh_io mesh; /* server; its fd is -1 if it is alone */

@@ -82,6 +82,8 @@ static void choose_registry(struct daemon *d)
 	snprintf(d->servers_cache, sizeof d->servers_cache, "%s/%s.servers", c->state_directory,
 			c->name);
 	d->registry.o.servers_cache = d->servers_cache;
+	snprintf(d->relays_file, sizeof d->relays_file, "%s/%s.relays", c->state_directory, c->name);
+	d->registry.o.relays_file = d->relays_file;
 	d->registry.o.servers = c->mesh.port ? &d->servers : NULL;
 	d->registry.o.servers_changed = mesh_role_changed;
 	d->registry.o.servers_changed_arg = d;

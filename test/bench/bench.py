@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026 The anyrelay authors
-"""anyrelay beside other user-space tunnels, and what a cluster costs, in one run on this machine.
+"""anyrelay beside other tunnels and other relays, and what a cluster costs, on this machine.
 
     bench.py [tunnels] [--rounds N] [--seconds S] [--peer NAME ...] [--quick]
+    bench.py [relays] [--rounds N] [--seconds S] [--peer NAME ...] [--quick]
     bench.py [cluster] [--known N] [--quick]
 
-Without a word both parts; the cluster's is in cost.py.  The tunnels have two topologies (drawn
+Without a word all parts; relays are in relay.py, the cluster in cost.py.  The tunnels have two topologies (drawn
 in peers.py): point to point, from c1 to the server's inner address, and hub, from c1 through
 the server to c2.  The rounds are interleaved: each round measures every tunnel once, each in
 fresh namespaces; the table shows medians, ratios to Debian's wireguard-go in the same round,
@@ -24,7 +25,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import statistics
 import sys
 
@@ -32,10 +32,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import cost  # noqa: E402
 import peers  # noqa: E402
+import relay  # noqa: E402
 import traffic  # noqa: E402
-from lab import BUILD, Lab, LabError, enter, wait_until  # noqa: E402
+from common import spread, table, udp_run  # noqa: E402
+from lab import BUILD, Lab, LabError, enter  # noqa: E402
 
-UDPLOAD = os.path.join(BUILD, "test", "bench", "udpload")
 PACED_RATE = 100_000
 REFERENCE = peers.Wireguard.name
 TOPOLOGIES = {"p2p": "point to point: c1 to the server", "hub": "hub: c1 through the server to c2"}
@@ -77,31 +78,6 @@ def measure_tcp(client, server, address, daemons, seconds, streams):
             f"tcp{streams}_cpu": cpu.seconds / (result["bytes"] / 1e9)}
 
 
-def udp_run(client, server, address, size, rate, seconds):
-    """(sent, received, packets/s at the receiver)"""
-    receiver = server.spawn(f"udpload-{size}-{rate}", UDPLOAD, "recv", address, 5999)
-    receiver.wait_log("ready")
-    sent = json.loads(client.run(UDPLOAD, "send", address, 5999, size, rate, seconds))
-    wait_quiet(server)
-    receiver.stop(signal.SIGTERM)
-    got = json.loads(receiver.log().split("ready\n", 1)[1])
-    return sent["sent"], got["received"], got["received"] / max(got["seconds"], 1e-3)
-
-
-def wait_quiet(node):
-    """Until no more UDP packets come: what was queued in the tunnel has drained."""
-    def received():
-        counters = node.run("nstat", "-asz", "UdpInDatagrams", "UdpRcvbufErrors")
-        return [line.split()[1] for line in counters.splitlines() if line.startswith("Udp")]
-
-    last = [None]
-
-    def same():
-        before, last[0] = last[0], received()
-        return before == last[0]
-    wait_until(same, "the end of the packets", interval=0.2)
-
-
 def measure_udp(client, server, address, daemons, seconds):
     out = {}
     for size in (64, 1200):
@@ -125,18 +101,6 @@ def measure(peer, args):
                 out[topology] |= measure_tcp(c1, server, address, daemons, args.seconds, streams)
             out[topology] |= measure_udp(c1, server, address, daemons, args.seconds / 2)
         return out
-
-
-def table(sections):
-    """Sections of rows of cells under common columns; a section's title stands alone."""
-    rows = [row for _, section in sections for row in section]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for title, section in sections:
-        if title:
-            print(f" {title}")
-        for row in section:
-            cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-            print("  " + "  ".join([row[0].ljust(widths[0])] + cells))
 
 
 def report(rounds, names):
@@ -169,21 +133,15 @@ def ratios(name, values, reference):
     return [name] + cells
 
 
-def spread(values):
-    median = statistics.median(values)
-    if not median:
-        return "-"
-    return f"{100 * min(values) / median:.0f}-{100 * max(values) / median:.0f}"
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=("tunnels", "cluster"), help="only this one")
+    parser.add_argument("part", nargs="?", choices=("tunnels", "relays", "cluster"), help="only this one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each TCP run; UDP half of it")
-    parser.add_argument("--peer", action="append", choices=[p.name for p in peers.PEERS],
-                        help="only this tunnel; may be repeated")
+    parser.add_argument("--peer", action="append", choices=[p.name for p in peers.PEERS]
+                        + [p.name for p in relay.PEERS if p.name != peers.Anyrelay.name],
+                        help="only this one; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--known", type=int, help="clients with sessions of the cluster: 200,000")
     args = parser.parse_args()
@@ -235,7 +193,7 @@ def bench_cluster(args):
                                         **counts} for what, number, counts in rows]}
 
 
-PARTS = {"tunnels": bench_tunnels, "cluster": bench_cluster}
+PARTS = {"tunnels": bench_tunnels, "relays": relay.bench, "cluster": bench_cluster}
 
 
 def main():

@@ -1,47 +1,43 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026 The anyrelay authors
-"""anyrelay's relays beside other relays, in one run on this machine.
-
-    relay.py [--rounds N] [--seconds S] [--peer NAME ...] [--quick]
+"""anyrelay's relays beside other relays: a part of bench.py.
 
     x ──192.0.2.0/30── s ──192.0.2.4/30── y
 
 x sends to s, where the relay is, and y receives.  Rounds are interleaved: each measures every
 relay once, in fresh namespaces; the tables show medians, ratios to the kernel's own translation
-in the same round, and how far the rounds lay apart.  All values: build/bench-relay.json.
+in the same round, and how far the rounds lay apart.
 
   tcp          one TCP connection, Mbit/s at the receiver, and CPU seconds of the whole machine,
                both ends included, per 10^9 bytes
   udp64        packets/s of 64 bytes that reach y when x sends as fast as it can
   paced        50,000 packets/s of 64 bytes: share lost, CPU time of the whole machine per packet
-  program      time in the relay itself per packet of the paced run: of the BPF program by the
+  program      time in the relay itself per packet that it passes on: of the BPF program by the
                kernel's own count, of others the CPU time of their processes
 
-direct is s as a plain router, with no translation: what the machine does at best.
+direct is s as a plain router, with no translation: what the machine does at best.  coturn
+brings its own load: clients at x whose packets go to a peer at y, which returns them.
 """
 
-import argparse
 import contextlib
 import json
 import os
-import platform
 import re
 import shutil
-import signal
 import statistics
 import sys
+import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "lab"))
+from anyrelay import Server, available
+from common import UDP_PORT, spread, table, udp_run
+from lab import LabError, Lab, tool, wait_until
 
-from anyrelay import Server, available  # noqa: E402
-from bench import UDPLOAD, spread, table, wait_quiet  # noqa: E402
-from lab import BUILD, Lab, LabError, enter, tool, wait_until  # noqa: E402
-
+TCPLOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tcpload.py")
 OUTER = {"x": "192.0.2.1", "s": "192.0.2.2", "s2": "192.0.2.5", "y": "192.0.2.6"}
-TCP, UDP = 5201, 5999      # where y listens
+TCP_PORT = 5201            # where y listens
 PACED_RATE = 50_000
 REFERENCE = "nftables"
+TURN_CLIENTS, TURN_PEER_PORT = 100, 3480
 # key, heading, digits
 METRICS = [
     ("tcp_mbps", "tcp Mbit/s", 0),
@@ -63,20 +59,26 @@ def machine_cpu_seconds():
 class Direct:
     """No relay at all: s routes."""
 
-    name, tcp, udp = "direct", True, True
+    name, program = "direct", None
 
-    @staticmethod
-    def missing():
+    @classmethod
+    def missing(cls):
+        if cls.program and not shutil.which(cls.program):
+            return f"{cls.program} is not installed"
         return None
 
     def __init__(self, lab, x, s, y):
-        self.s = s
+        self.x, self.s, self.y = x, s, y
 
     def target(self, protocol):
-        return OUTER["y"], TCP if protocol == "tcp" else UDP
+        return OUTER["y"], TCP_PORT if protocol == "tcp" else UDP_PORT
 
     def program_seconds(self):
         return 0.0
+
+    def measure(self, seconds):
+        with bpf_stats():
+            return measure_tcp(self, seconds) | measure_udp(self, seconds / 2)
 
 
 class Nftables(Direct):
@@ -90,8 +92,8 @@ class Nftables(Direct):
             table ip relay {{
                 chain pre {{
                     type nat hook prerouting priority dstnat;
-                    ip daddr {OUTER['s']} tcp dport {TCP} dnat to {OUTER['y']}
-                    ip daddr {OUTER['s']} udp dport {UDP} dnat to {OUTER['y']}
+                    ip daddr {OUTER['s']} tcp dport {TCP_PORT} dnat to {OUTER['y']}
+                    ip daddr {OUTER['s']} udp dport {UDP_PORT} dnat to {OUTER['y']}
                 }}
                 chain post {{
                     type nat hook postrouting priority srcnat;
@@ -100,7 +102,7 @@ class Nftables(Direct):
             }}""")
 
     def target(self, protocol):
-        return OUTER["s"], TCP if protocol == "tcp" else UDP
+        return OUTER["s"], TCP_PORT if protocol == "tcp" else UDP_PORT
 
 
 class Anyrelay(Direct):
@@ -117,7 +119,7 @@ class Anyrelay(Direct):
         self.server.start()
         self.relay = {protocol: json.loads(self.server.ask(
             "relay", "add", protocol, "any4", f"{OUTER['y']}:{port}", "--json"))
-            for protocol, port in (("tcp", TCP), ("udp", UDP))}
+            for protocol, port in (("tcp", TCP_PORT), ("udp", UDP_PORT))}
 
     def target(self, protocol):
         return OUTER["s"], self.relay[protocol]["sides"][0]["port"]
@@ -129,18 +131,17 @@ class Anyrelay(Direct):
 
 
 class Process(Direct):
-    """A relay that is a process: its CPU time is the program's."""
+    """A relay of TCP that is a process: its CPU time is the program's."""
 
-    def program_seconds(self):
-        return self.process.cpu_seconds()
+    def target(self, protocol):
+        return OUTER["s"], TCP_PORT
+
+    def measure(self, seconds):
+        return measure_tcp(self, seconds)
 
 
 class Haproxy(Process):
-    name, udp = "haproxy", False
-
-    @staticmethod
-    def missing():
-        return None if shutil.which("haproxy") else "haproxy is not installed"
+    name = program = "haproxy"
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
@@ -153,35 +154,54 @@ defaults
     timeout client 60s
     timeout server 60s
 listen relay
-    bind {OUTER['s']}:{TCP}
-    server y {OUTER['y']}:{TCP}
+    bind {OUTER['s']}:{TCP_PORT}
+    server y {OUTER['y']}:{TCP_PORT}
 """)
         self.process = s.spawn("haproxy", "haproxy", "-db", "-f", config)
-        wait_until(lambda: s.listens(TCP), "haproxy")
-
-    def target(self, protocol):
-        return OUTER["s"], TCP
+        wait_until(lambda: s.listens(TCP_PORT), "haproxy")
 
 
 class Socat(Process):
-    name, udp = "socat", False
-
-    @staticmethod
-    def missing():
-        return None if shutil.which("socat") else "socat is not installed"
+    name = program = "socat"
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
         self.process = s.spawn("socat", "socat", "-b", 65536,
-                               f"TCP-LISTEN:{TCP},bind={OUTER['s']},reuseaddr",
-                               f"TCP:{OUTER['y']}:{TCP}")
-        wait_until(lambda: s.listens(TCP), "socat")
-
-    def target(self, protocol):
-        return OUTER["s"], TCP
+                               f"TCP-LISTEN:{TCP_PORT},bind={OUTER['s']},reuseaddr",
+                               f"TCP:{OUTER['y']}:{TCP_PORT}")
+        wait_until(lambda: s.listens(TCP_PORT), "socat")
 
 
-PEERS = [Direct, Nftables, Anyrelay, Haproxy, Socat]
+class Coturn(Direct):
+    """A TURN server.  Each message of its load program is relayed twice: there and back."""
+
+    name, program = "coturn", "turnserver"
+
+    def __init__(self, lab, x, s, y):
+        super().__init__(lab, x, s, y)
+        self.process = s.spawn("turnserver", "turnserver", "-n", "--no-auth", "--no-tls", "--no-dtls",
+                               "--no-cli", "--listening-ip", OUTER["s"], "--relay-ip", OUTER["s2"],
+                               "--log-file", "stdout", "--pidfile", lab.path("turn.pid"),
+                               "--db", lab.path("turn.sqlite"))
+        wait_until(lambda: s.listens(3478, "udp"), "coturn")
+        y.spawn("turnutils_peer", "turnutils_peer", "-L", OUTER["y"], "-p", TURN_PEER_PORT)
+        wait_until(lambda: y.listens(TURN_PEER_PORT, "udp"), "coturn's peer")
+
+    def measure(self, seconds):
+        count = int(seconds * 1000)  # each client sends one a millisecond
+        cpu, began = self.process.cpu_seconds(), time.monotonic()
+        said = self.x.run("turnutils_uclient", "-c", "-e", OUTER["y"], "-r", TURN_PEER_PORT, "-l", 64,
+                          "-m", TURN_CLIENTS, "-n", count, "-z", 1, OUTER["s"], timeout=120)
+        found = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)", said)
+        if not found:
+            raise LabError(f"turnutils_uclient said nothing of its messages:\n{said[-500:]}")
+        sent, got = (int(word) for word in found[-1])
+        took = time.monotonic() - began
+        return {"udp64_pps": (sent + got) / took,
+                "program_us": (self.process.cpu_seconds() - cpu) / max(sent + got, 1) * 1e6}
+
+
+PEERS = [Direct, Nftables, Anyrelay, Haproxy, Socat, Coturn]
 
 
 def make_nodes(lab):
@@ -198,34 +218,23 @@ def make_nodes(lab):
     return x, s, y
 
 
-def measure_tcp(peer, x, y, seconds):
-    tcpload = os.path.join(HERE, "tcpload.py")
-    receiver = y.spawn("tcpload", sys.executable, "-u", tcpload, "recv", OUTER["y"], TCP)
+def measure_tcp(peer, seconds):
+    receiver = peer.y.spawn("tcpload", sys.executable, "-u", TCPLOAD, "recv", OUTER["y"], TCP_PORT)
     receiver.wait_log("ready")
     cpu = machine_cpu_seconds()
-    x.run(sys.executable, tcpload, "send", *peer.target("tcp"), seconds, timeout=seconds + 30)
+    peer.x.run(sys.executable, TCPLOAD, "send", *peer.target("tcp"), seconds, timeout=seconds + 30)
     receiver.wait(30)
     cpu = machine_cpu_seconds() - cpu
     got = json.loads(receiver.log().split("ready\n", 1)[1])
     return {"tcp_mbps": got["bytes"] * 8e-6 / got["seconds"], "tcp_cpu": cpu / (got["bytes"] / 1e9)}
 
 
-def udp_run(peer, x, y, size, rate, seconds):
-    receiver = y.spawn("udpload", UDPLOAD, "recv", OUTER["y"], UDP)
-    receiver.wait_log("ready")
-    # One packet, which is answered: relays learn both sides.
-    x.run(UDPLOAD, "meet", *peer.target("udp"))
-    sent = json.loads(x.run(UDPLOAD, "send", *peer.target("udp"), size, rate, seconds))
-    wait_quiet(y)
-    receiver.stop(signal.SIGTERM)
-    got = json.loads(receiver.log().split("ready\n", 1)[1])
-    return sent["sent"], got["received"], got["received"] / max(got["seconds"], 1e-3)
-
-
-def measure_udp(peer, x, y, seconds):
-    out = {"udp64_pps": udp_run(peer, x, y, 64, 0, seconds)[2]}
+def measure_udp(peer, seconds):
+    def run(rate):
+        return udp_run(peer.x, peer.y, OUTER["y"], 64, rate, seconds, peer.target("udp"))
+    out = {"udp64_pps": run(0)[2]}
     cpu, program = machine_cpu_seconds(), peer.program_seconds()
-    sent, received, _ = udp_run(peer, x, y, 64, PACED_RATE, seconds)
+    sent, received, _ = run(PACED_RATE)
     out["paced_cpu"] = (machine_cpu_seconds() - cpu) / max(received, 1) * 1e6
     out["program_us"] = (peer.program_seconds() - program) / max(received, 1) * 1e6
     out["paced_loss"] = 100 * (1 - received / sent)
@@ -247,16 +256,10 @@ def bpf_stats():
             setting.write(before)
 
 
-def measure(kind, args):
+def measure(kind, seconds):
     """One round of one relay: {metric: value}"""
     with Lab(f"bench-relay-{kind.name}") as lab:
-        x, s, y = make_nodes(lab)
-        peer = kind(lab, x, s, y)
-        out = measure_tcp(peer, x, y, args.seconds) if kind.tcp else {}
-        if kind.udp:
-            with bpf_stats():
-                out |= measure_udp(peer, x, y, args.seconds / 2)
-        return out
+        return kind(lab, *make_nodes(lab)).measure(seconds)
 
 
 def cells(values, form):
@@ -289,17 +292,8 @@ def ratios(values, reference):
     return out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4, help="of each TCP run; UDP half of it")
-    parser.add_argument("--peer", action="append", choices=[p.name for p in PEERS])
-    parser.add_argument("--quick", action="store_true", help="one short round")
-    args = parser.parse_args()
-    if args.quick:
-        args.rounds, args.seconds = 1, 2
-    enter()
+def bench(args):
+    """All rounds: what build/bench.json says of them."""
     chosen = []
     for kind in PEERS:
         if args.peer and kind.name not in args.peer:
@@ -313,19 +307,9 @@ def main():
         results = {}
         for kind in chosen:
             print(f"round {number + 1} of {args.rounds}: {kind.name} …", end=" ", flush=True)
-            results[kind.name] = measure(kind, args)
-            print(f"{results[kind.name]['tcp_mbps']:,.0f} Mbit/s", flush=True)
+            results[kind.name] = out = measure(kind, args.seconds)
+            print(f"{out['tcp_mbps']:,.0f} Mbit/s" if "tcp_mbps" in out
+                  else f"{out['udp64_pps']:,.0f} packets/s", flush=True)
         rounds.append(results)
     report(rounds, [kind.name for kind in chosen])
-    with open(os.path.join(BUILD, "bench-relay.json"), "w") as out:
-        json.dump({"kernel": platform.release(), "cpus": os.cpu_count(), "seconds": args.seconds,
-                   "rounds": rounds}, out, indent=1)
-        out.write("\n")
-    print("\nall values: build/bench-relay.json")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except LabError as error:
-        sys.exit(f"bench: {error}")
+    return {"seconds": args.seconds, "rounds": rounds}
