@@ -161,12 +161,15 @@ def udp_send(address, port, rate, count="0", size="64"):
     pace = Pace(float(rate))
     try:
         while pace.done < count:
+            # What is sent is counted too: the end waits for both.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             for _ in range(min(pace.due(), count - pace.done)):
                 try:
                     s.send(NUMBER.pack(pace.done) + padding)
                 except OSError as error:
                     errors[error.strerror] += 1
                 pace.done += 1
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             time.sleep(0.0005)
     except Ended:
         pass
