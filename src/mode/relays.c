@@ -249,6 +249,12 @@ void entry_publish(struct relays *t, const struct entry *x)
 	t->o.publish(t->o.arg, &x->r);
 }
 
+void entry_say(struct relays *t, struct entry *x)
+{
+	x->said = true;
+	entry_publish(t, x);
+}
+
 /* ---- changes ---- */
 
 static void tell(struct relays *t, bool was_active, const struct relay *was, const struct entry *x)

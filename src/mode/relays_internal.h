@@ -37,6 +37,7 @@ struct entry {
 	bool used, dead;      /* dead: removed, or expired */
 	bool holds;           /* its ports lead here */
 	bool seen;            /* since relays_reading() */
+	bool said;            /* that it is settled: the registry has shown that, or it was published here */
 	uint8_t note;         /* enum relay_status */
 	uint64_t due;         /* Unix seconds, when it is to be looked at; 0: in no slot */
 	uint64_t shown;       /* Unix seconds: the registry was last known to have it */
@@ -93,14 +94,15 @@ uint32_t entry_add(struct relays *t, uint64_t second, const struct relay *r);
 void entry_set(struct relays *t, uint64_t second, uint32_t e, const struct relay *r);
 void entry_forget(struct relays *t, uint32_t e);
 void entry_publish(struct relays *t, const struct entry *x);
+void entry_say(struct relays *t, struct entry *x); /* that it is settled */
 struct owner *owner_find(const struct relays *t, uint32_t index); /* NULL: has none */
 
 /* ---- relays_ports.c ---- */
 enum { RIGHT_CLAIM = 1, RIGHT_DEAD, RIGHT_SETTLED };
 /* How good its right to its ports is: a claim, quarantine, or that it is settled. */
 unsigned entry_right(const struct entry *x);
-/* Another entry that has at least this right to one of the ports; NONE. */
-uint32_t ports_holder(const struct relays *t, uint32_t e, unsigned right);
+/* An entry other than e that has at least this right to one of these ports; NONE. */
+uint32_t ports_holder(const struct relays *t, const struct relay *r, uint32_t e, unsigned right);
 /* Free ports for both sides, in *r.  False: there are none. */
 bool ports_draw(const struct relays *t, struct relay *r);
 void ports_release(struct relays *t, uint32_t e);

@@ -48,24 +48,32 @@ enum relay_news relays_learn(struct relays *t, const struct instant *now, const 
 	return news(t, learn(t, time_seconds(now->cluster), r), r);
 }
 
-/* The claim is the first one on its ports that the registry has shown, or came too late. */
-static void decide(struct relays *t, uint64_t second, uint32_t e)
+/*
+ * A claim has been shown.  Whether it is the first one on its ports follows from what was
+ * shown before alone, at all servers the same; that another server has meanwhile drawn
+ * other ports for this relay, of which some have heard and others not, changes nothing.
+ */
+static void decide(struct relays *t, uint64_t second, uint32_t e, const struct relay *claim)
 {
 	struct entry *x = entry_at(t, e);
-	struct relay r = x->r;
+	struct relay r = x->r, settled = *claim;
 
-	if (ports_holder(t, e, RIGHT_DEAD)) {
-		if (r.server != t->o.server || !ports_draw(t, &r))
-			return;
+	if (!ports_holder(t, claim, e, RIGHT_DEAD)) {
+		settled.settled = true;
+		relay_merge(&r, &settled);
+		entry_set(t, second, e, &r);
+		/*
+		 * Its maker says so for good: a server that begins later does not see who came first.
+		 * If the maker is dead, it is whoever tells the controller.
+		 */
+		if (r.server == t->o.server)
+			entry_say(t, x);
+	} else if (x->r.version == claim->version && r.server == t->o.server && ports_draw(t, &r)) {
 		r.version++;
 		t->count.redrawn++;
-	} else {
-		r.settled = true;
-	}
-	entry_set(t, second, e, &r);
-	/* Its maker says so for good: a server that begins later does not see who came first. */
-	if (r.server == t->o.server)
+		entry_set(t, second, e, &r);
 		entry_publish(t, x);
+	}
 }
 
 enum relay_news relays_shown(struct relays *t, const struct instant *now, const struct relay *r)
@@ -77,9 +85,9 @@ enum relay_news relays_shown(struct relays *t, const struct instant *now, const 
 	if (!x)
 		return RELAY_NEWS_SAME;
 	x->shown = second;
-	if (!x->r.settled && !x->dead && x->r.version == r->version &&
-			x->r.side[0].port == r->side[0].port && x->r.side[1].port == r->side[1].port)
-		decide(t, second, e);
+	x->said |= r->settled;
+	if (!x->r.settled && !x->dead && relay_same_request(&x->r, r))
+		decide(t, second, e, r);
 	return news(t, e, r);
 }
 

@@ -85,10 +85,10 @@ static bool beats(const struct entry *a, const struct entry *b)
 	return right_a == RIGHT_SETTLED && later(&a->r, &b->r);
 }
 
-/* The entries other than e that hold one of its ports. */
-static unsigned holders(const struct relays *t, uint32_t e, uint32_t found[EVICTED_MAX])
+/* The entries other than e that hold one of these ports. */
+static unsigned holders(const struct relays *t, const struct relay *r, uint32_t e,
+		uint32_t found[EVICTED_MAX])
 {
-	const struct relay *r = &entry_at(t, e)->r;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < 2u * r->span; i++) {
@@ -103,10 +103,10 @@ static unsigned holders(const struct relays *t, uint32_t e, uint32_t found[EVICT
 	return count;
 }
 
-uint32_t ports_holder(const struct relays *t, uint32_t e, unsigned right)
+uint32_t ports_holder(const struct relays *t, const struct relay *r, uint32_t e, unsigned right)
 {
 	uint32_t found[EVICTED_MAX];
-	unsigned count = holders(t, e, found);
+	unsigned count = holders(t, r, e, found);
 
 	for (unsigned i = 0; i < count; i++)
 		if (entry_right(entry_at(t, found[i])) >= right)
@@ -117,7 +117,7 @@ uint32_t ports_holder(const struct relays *t, uint32_t e, unsigned right)
 unsigned ports_take(struct relays *t, uint32_t e, uint32_t evicted[EVICTED_MAX], uint32_t *winner)
 {
 	struct entry *x = entry_at(t, e);
-	unsigned count = holders(t, e, evicted);
+	unsigned count = holders(t, &x->r, e, evicted);
 
 	for (unsigned i = 0; i < count; i++) {
 		if (!beats(x, entry_at(t, evicted[i]))) {

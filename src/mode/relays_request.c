@@ -71,6 +71,7 @@ static enum relay_status make(struct relays *t, uint64_t second, struct relay *r
 	if (!e)
 		return RELAY_STATUS_LIMIT;
 	t->count.made++;
+	entry_at(t, e)->said = r->settled;
 	entry_publish(t, entry_at(t, e));
 	return t->o.alone ? RELAY_STATUS_OK : RELAY_STATUS_PENDING;
 }
@@ -113,7 +114,7 @@ enum relay_status relays_add(struct relays *t, const struct instant *now, uint32
 {
 	uint64_t second = time_seconds(now->cluster);
 	uint32_t e = entry_find(t, q->id);
-	const struct entry *x = e ? entry_at(t, e) : NULL;
+	struct entry *x = e ? entry_at(t, e) : NULL;
 	struct relay wanted;
 	enum relay_status status;
 
@@ -131,6 +132,8 @@ enum relay_status relays_add(struct relays *t, const struct instant *now, uint32
 		return end_status(&x->r, RELAY_STATUS_EXISTS);
 	if (!x->r.settled)
 		return ask_again(t, now, e);
+	if (!x->said) /* what a controller is told must not hang on this server's memory */
+		entry_say(t, x);
 	*r = x->r;
 	return RELAY_STATUS_OK;
 }
