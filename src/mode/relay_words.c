@@ -42,8 +42,13 @@ int relay_id_read(const char *word, uint8_t id[RELAY_ID_SIZE])
 
 const char *relay_id_write(const uint8_t id[RELAY_ID_SIZE], char out[static RELAY_ID_TEXT])
 {
-	for (unsigned i = 0; i < RELAY_ID_SIZE; i++)
-		sprintf(out + 2 * i, "%02x", id[i]);
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned i = 0; i < RELAY_ID_SIZE; i++) {
+		out[2 * i] = digits[id[i] >> 4];
+		out[2 * i + 1] = digits[id[i] & 15];
+	}
+	out[2 * RELAY_ID_SIZE] = 0;
 	return out;
 }
 
