@@ -237,7 +237,6 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 		.changed = changed,
 		.publish = publish,
 		.arg = role,
-		.alone = !c->registry_nats,
 	};
 	struct relay_input_options in = {
 		.server = c->number,

@@ -200,4 +200,7 @@ int writer_put_value(struct registry_nats *n, enum change_of of, uint32_t index,
 		const uint8_t *bytes, size_t len);
 size_t writer_queue_length(struct registry_nats *n);
 
+/* ---- registry_nats.c ---- once no thread of it runs, nor has the writer been left open */
+void registry_nats_free(struct registry_nats *n);
+
 #endif

@@ -421,6 +421,22 @@ static int nats_start(struct registry *r, char *error, size_t error_size)
 	return failed;
 }
 
+void registry_nats_free(struct registry_nats *n)
+{
+	clients_feed_close(n);
+	sessions_feed_close(n);
+	feed_close(&n->relays.feed);
+	servers_feed_close(n);
+	verified_free(n->verified);
+	digests_free(&n->digests);
+	inbox_free(&n->inbox);
+	pthread_mutex_destroy(&n->keys_lock);
+	close(n->timer);
+	close(n->epoll);
+	wipe(n, sizeof *n);
+	free(n);
+}
+
 static void nats_close(struct registry *r)
 {
 	struct registry_nats *n = r->nats;
@@ -435,18 +451,7 @@ static void nats_close(struct registry *r)
 		if (changes[i].value)
 			feed_ops[changes[i].of]->discard(changes[i].value);
 	nats_link_close(&n->link);
-	clients_feed_close(n);
-	sessions_feed_close(n);
-	feed_close(&n->relays.feed);
-	servers_feed_close(n);
-	verified_free(n->verified);
-	digests_free(&n->digests);
-	inbox_free(&n->inbox);
-	pthread_mutex_destroy(&n->keys_lock);
-	close(n->timer);
-	close(n->epoll);
-	wipe(n, sizeof *n);
-	free(n);
+	registry_nats_free(n);
 	r->nats = NULL;
 }
 

@@ -188,7 +188,8 @@ static void sack(struct scene *s, uint8_t len, const uint8_t *options)
 	splice(s);
 	s->in.options_len = s->out.options_len = len;
 	memset(s->in.options, 1, sizeof s->in.options);
-	memcpy(s->in.options, options, options ? 12 : 0);
+	if (options)
+		memcpy(s->in.options, options, 12);
 	memcpy(s->out.options, s->in.options, sizeof s->out.options);
 }
 static void sack_1(struct scene *s) { sack(s, 12, NULL); sack_at(s, 2, 1); }

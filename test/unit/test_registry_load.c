@@ -112,13 +112,7 @@ static void close_registry(void)
 	struct registry_nats *n = registry.nats;
 
 	writer_close(n);
-	clients_feed_close(n);
-	sessions_feed_close(n);
-	verified_free(n->verified);
-	inbox_free(&n->inbox);
-	close(n->timer);
-	close(n->epoll);
-	free(n);
+	registry_nats_free(n);
 }
 
 static void clients_are_known(void **state)
