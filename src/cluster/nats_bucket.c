@@ -15,6 +15,7 @@
 
 #define NEXT_MS       250
 #define READ_MS       5000 /* for the next entry of a bucket that is read once */
+#define READ_TRIES 3
 #define BEAT_INTERVAL TICKS_S(2)
 #define SILENCE       TICKS_S(5) /* without any value, while connected */
 #define BEATS         8           /* whose times of sending are remembered */
@@ -118,22 +119,35 @@ natsStatus bucket_find(kvStore **store, jsCtx *js, const char *name, unsigned re
 	return js_CreateKeyValue(store, js, &c);
 }
 
-natsStatus bucket_read(kvStore *store, bucket_visit *visit, void *arg, int *result)
+/* *any: there was an entry. */
+static natsStatus read_once(kvStore *store, bucket_visit *visit, void *arg, int *result, bool *any)
 {
 	kvWatcher *watcher = NULL;
 	natsStatus s = kvStore_WatchAll(&watcher, store, NULL);
 	kvEntry *e;
 
-	*result = 0;
 	while (s == NATS_OK && !*result) {
 		e = NULL;
 		s = kvWatcher_Next(&e, watcher, READ_MS);
 		if (s != NATS_OK || !e) /* NULL: that was all */
 			break;
+		*any = true;
 		*result = visit(arg, e);
 		kvEntry_Destroy(e);
 	}
 	kvWatcher_Destroy(watcher);
+	return s;
+}
+
+/* A bucket that has just been made, and chooses its leader, may say nothing at all: asked again. */
+natsStatus bucket_read(kvStore *store, bucket_visit *visit, void *arg, int *result)
+{
+	natsStatus s = NATS_TIMEOUT;
+	bool any = false;
+
+	*result = 0;
+	for (unsigned i = 0; i < READ_TRIES && s == NATS_TIMEOUT && !any; i++)
+		s = read_once(store, visit, arg, result, &any);
 	return s;
 }
 

@@ -15,7 +15,7 @@ static uint8_t flags_of(const struct relay *r, unsigned side, unsigned offset,
 		flags |= RELAY_ENTRY_LATCHED;
 	if (relay_ready(r, side, offset))
 		flags |= RELAY_ENTRY_READY;
-	if (other->kind == RELAY_GIVEN && !relay_latched(other, offset))
+	if (relay_unanswered(other, offset))
 		flags |= RELAY_ENTRY_LIMITED;
 	if (shift->any)
 		flags |= RELAY_ENTRY_SPLICED;

@@ -72,7 +72,7 @@ bool relay_input_fits(const struct relay_side *side, unsigned offset, const stru
 		return endpoint_equal(relay_side_at(side, offset, &room), from);
 	if (side->kind == RELAY_HOST)
 		return memcmp(side->given.ip, from->ip, sizeof from->ip) == 0;
-	return side->kind == RELAY_LEARNT;
+	return side->kind == RELAY_LEARNT || side->kind == RELAY_HINTED;
 }
 
 bool relay_input_token(const struct relay_input *in, const struct relay_packet *p,
@@ -132,7 +132,7 @@ unsigned relay_input_forward(struct relay_input *in, const struct relay_packet *
 		return RELAY_DROP_ROOM; /* its sender repeats it */
 	if (p->ttl <= 1)
 		return relay_input_error(in, p, 0);
-	if (other->kind == RELAY_GIVEN && !relay_latched(other, offset) && !relay_bucket_pass(
+	if (relay_unanswered(other, offset) && !relay_bucket_pass(
 			relay_bucket_of(in, in->unanswered, r->id, sizeof r->id), &in->now,
 			UNANSWERED_MOST))
 		return RELAY_DROP_LIMITED;

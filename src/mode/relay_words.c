@@ -84,7 +84,7 @@ const char *relay_side_write(const struct relay_view_side *s, char out[static EN
 		return endpoint_format(&s->given, out);
 	if (s->kind == RELAY_HOST)
 		return addr_format(s->given.ip, out);
-	snprintf(out, ENDPOINT_TEXT, "%s%c", s->kind == RELAY_LEARNT ? "any" : "token", family);
+	snprintf(out, ENDPOINT_TEXT, "%s%c", s->kind == RELAY_TOKEN ? "token" : "any", family);
 	return out;
 }
 

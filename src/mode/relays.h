@@ -129,6 +129,13 @@ const struct relay *relays_at(struct relays *t, const struct instant *now, bool 
  */
 bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[RELAY_ID_SIZE],
 		unsigned side, unsigned offset, const struct relay_leg *leg, bool again);
+/*
+ * The controller says where a HINTED side is likely to be: it is sent a few packets there until
+ * its own first packet shows where it is.  Said anew with another place, it is learnt anew.
+ * DENIED: not such a side, or relays may not lead there.  Of OK: a copy of the relay.
+ */
+enum relay_status relays_hint(struct relays *t, const struct instant *now, uint32_t owner,
+		const uint8_t id[RELAY_ID_SIZE], unsigned side, const struct endpoint *at, struct relay *r);
 /* May a relay lead there? */
 bool relays_denied(const struct relays *t, const uint8_t ip[16]);
 

@@ -126,6 +126,46 @@ static bool may_move(const struct entry *x, const struct instant *now, unsigned 
 		s->leg[offset].generation < UINT8_MAX && (!moved || now->boot >= moved + MOVE_SPACING);
 }
 
+/* 0: there is none left. */
+static uint8_t next_generation(const struct relay_side *s, unsigned offset, bool learnt)
+{
+	unsigned next = s->leg[offset].generation + 1u;
+
+	if (s->kind == RELAY_HINTED && next % 2 == learnt)
+		next++;
+	return next > UINT8_MAX ? 0 : (uint8_t)next;
+}
+
+enum relay_status relays_hint(struct relays *t, const struct instant *now, uint32_t owner,
+		const uint8_t id[RELAY_ID_SIZE], unsigned side, const struct endpoint *at, struct relay *r)
+{
+	enum relay_status status = relays_get(t, now, owner, id, r);
+	uint32_t e = entry_find(t, id);
+	struct relay_side *s = &r->side[side];
+	bool changed = false;
+
+	if (status != RELAY_STATUS_OK && status != RELAY_STATUS_UNREACHABLE)
+		return status;
+	if (s->kind != RELAY_HINTED || !at->port || at->port + r->span - 1 > UINT16_MAX ||
+			addr_is_v4(at->ip) != s->v4 || relays_denied(t, at->ip))
+		return RELAY_STATUS_DENIED;
+	for (unsigned i = 0; i < r->span; i++) {
+		struct relay_leg leg = {.generation = next_generation(s, i, false),
+			.server = t->o.server, .at = *at};
+
+		leg.at.port = (uint16_t)(at->port + i);
+		if (!leg.generation || (s->leg[i].generation && endpoint_equal(&s->leg[i].at, &leg.at)))
+			continue;
+		s->leg[i] = leg;
+		changed = true;
+	}
+	if (changed) {
+		entry_set(t, time_seconds(now->cluster), e, r);
+		entry_publish(t, entry_at(t, e));
+	}
+	return RELAY_STATUS_OK;
+}
+
 bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[RELAY_ID_SIZE],
 		unsigned side, unsigned offset, const struct relay_leg *leg, bool again)
 {
@@ -139,14 +179,16 @@ bool relays_latch(struct relays *t, const struct instant *now, const uint8_t id[
 		return false;
 	r = x->r;
 	place = &r.side[side].leg[offset];
-	moves = place->generation != 0;
+	moves = relay_latched(&r.side[side], offset);
 	if (moves && same_place(place, leg))
 		return true;
 	if (moves ? !may_move(x, now, side, offset, again) :
 			r.side[side].kind == RELAY_TOKEN && !again)
 		return false;
 	*place = *leg;
-	place->generation = (uint8_t)(x->r.side[side].leg[offset].generation + 1);
+	place->generation = next_generation(&x->r.side[side], offset, true);
+	if (!place->generation)
+		return false;
 	place->server = t->o.server;
 	if (!relay_sound(&r) || relays_denied(t, leg->at.ip))
 		return false;

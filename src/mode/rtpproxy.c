@@ -156,7 +156,7 @@ static enum relay_status make(struct rtpproxy *p, const struct instant *now, con
 		.span = 2, /* RTP and RTCP */
 		.even = true,
 		.lifetime = p->lifetime,
-		.side = {{.kind = RELAY_LEARNT, .v4 = v4}, {.kind = RELAY_LEARNT, .v4 = v4}},
+		.side = {{.kind = RELAY_HINTED, .v4 = v4}, {.kind = RELAY_HINTED, .v4 = v4}},
 	};
 	enum relay_status status;
 
@@ -211,22 +211,25 @@ static enum rtpproxy_result look_up(struct rtpproxy *p, const struct instant *no
 {
 	const struct word *w = l->word;
 	enum relay_status status;
-	uint8_t ip[16];
+	struct endpoint media;
 	unsigned port;
 	bool swapped;
 	struct relay r;
 	struct call c;
 
-	if (l->count < 6 || !read_address(w + 3, ip) || !read_number(w + 4, 65535, &port) ||
+	if (l->count < 6 || !read_address(w + 3, media.ip) || !read_number(w + 4, 65535, &port) ||
 			!read_call(w + 2, w + 5, l->count > 6 ? w + 6 : NULL, &c))
 		return say(answer, w, ERROR_ARGUMENTS);
+	media.port = (uint16_t)port;
 	status = find(p, now, &c, &swapped, &r);
 	if (status == RELAY_STATUS_UNKNOWN && offer) {
 		swapped = false;
-		status = make(p, now, &c, addr_is_v4(ip), &r);
+		status = make(p, now, &c, addr_is_v4(media.ip), &r);
 	}
 	if (status != RELAY_STATUS_OK)
 		return say_failure(answer, w, status);
+	/* Whose SDP it is; an address behind a NAT is no place to send to, and is then just not taken. */
+	relays_hint(p->relays, now, 0, r.id, offer != swapped ? 0 : 1, &media, &r);
 	/* An offer's port is for who is to answer it, an answer's for who made the offer. */
 	return say_port(p, answer, w, &r.side[offer != swapped ? 1 : 0]);
 }

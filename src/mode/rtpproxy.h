@@ -8,8 +8,8 @@
  * Nothing is stored for a call beside its relays.  A relay's id is derived from the
  * call's id, the tag of who called and the number of the media stream, so a command
  * means the same at every server, and a repeated one finds what the first one made.
- * The caller is side 1, the callee side 2; both are learnt from their first packet,
- * because addresses in SDP are often those behind a NAT.
+ * The caller is side 1, the callee side 2.  Each is sent to where its SDP says, and
+ * learnt from its first packet, because addresses in SDP are often those behind a NAT.
  *
  * Pure, but for the table of relays, which is locked by the caller.
  */

@@ -32,7 +32,8 @@ enum relay_protocol { RELAY_TCP = 6, RELAY_UDP = 17 }; /* IANA numbers */
 	X(GIVEN, 1, "given", "address and port are given")                                         \
 	X(HOST, 2, "host", "the address is given, the port is learnt from its first packet")       \
 	X(LEARNT, 3, "learnt", "learnt from the first packet, whoever sends it")                   \
-	X(TOKEN, 4, "token", "learnt from whoever shows the token first")
+	X(TOKEN, 4, "token", "learnt from whoever shows the token first")                          \
+	X(HINTED, 5, "hinted", "sent to where its controller says, and learnt from the first packet; UDP")
 enum relay_side_kind {
 #define X(name, value, key, text) RELAY_##name = value,
 	RELAY_SIDE_KINDS(X)
@@ -46,7 +47,11 @@ const char *relay_side_kind_key(enum relay_side_kind kind);
  * is known (held) or at once (deferred: those that show a token).
  */
 struct relay_leg {
-	uint8_t generation;  /* 0: not latched; a side that shows its token again gets the next one */
+	/*
+	 * 0: not latched; a side that shows its token again gets the next one.  HINTED: odd while the
+	 * place is only what the controller has said, even once a packet has come.
+	 */
+	uint8_t generation;
 	uint16_t server;     /* who latched it; the lower one of two in the same generation wins */
 	struct endpoint at;
 	/* TCP, from its SYN or SYN-ACK */
@@ -90,7 +95,16 @@ struct relay {
 
 static inline bool relay_latched(const struct relay_side *s, unsigned offset)
 {
-	return s->leg[offset].generation != 0;
+	uint8_t generation = s->leg[offset].generation;
+
+	return generation != 0 && (s->kind != RELAY_HINTED || generation % 2 == 0);
+}
+
+/* Packets are sent there, a few, though nothing has come from there. */
+static inline bool relay_unanswered(const struct relay_side *s, unsigned offset)
+{
+	return s->kind == RELAY_GIVEN ? !relay_latched(s, offset) :
+			s->kind == RELAY_HINTED && s->leg[offset].generation % 2 == 1;
 }
 
 /* For tables: ids are chosen by controllers, so the key is random. */
@@ -114,7 +128,7 @@ static inline bool relay_listens(const struct relay_side *s)
 static inline const struct endpoint *relay_side_at(const struct relay_side *s, unsigned offset,
 		struct endpoint *room)
 {
-	if (relay_latched(s, offset))
+	if (s->leg[offset].generation)
 		return &s->leg[offset].at;
 	if (s->kind != RELAY_GIVEN)
 		return NULL;

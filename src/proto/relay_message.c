@@ -108,6 +108,7 @@ static bool side_sound(const struct relay_side *s)
 		return s->given.port == 0 && addr_is_v4(s->given.ip) == s->v4;
 	case RELAY_LEARNT:
 	case RELAY_TOKEN:
+	case RELAY_HINTED:
 		return !memcmp(s->given.ip, zeros, sizeof s->given.ip) && s->given.port == 0;
 	default:
 		return false;
@@ -143,7 +144,7 @@ static bool read_view_side(struct reader *r, unsigned span, struct relay_view_si
 	}
 	if (s->kind == RELAY_TOKEN)
 		read_copy(r, s->token, RELAY_TOKEN_SIZE);
-	return s->kind >= RELAY_GIVEN && s->kind <= RELAY_TOKEN;
+	return s->kind >= RELAY_GIVEN && s->kind <= RELAY_HINTED;
 }
 
 static bool read_view(struct reader *r, struct relay_view *v)

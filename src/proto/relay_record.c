@@ -98,7 +98,9 @@ static bool leg_sound(const struct relay *r, const struct relay_side *s, unsigne
 
 static bool side_sound(const struct relay *r, const struct relay_side *s)
 {
-	if (s->kind < RELAY_GIVEN || s->kind > RELAY_TOKEN || !given_sound(s, r->span))
+	if (s->kind < RELAY_GIVEN || s->kind > RELAY_HINTED || !given_sound(s, r->span))
+		return false;
+	if (s->kind == RELAY_HINTED && r->protocol != RELAY_UDP)
 		return false;
 	if (s->port == 0 || s->port + r->span > 65536 || (r->even && s->port % 2))
 		return false;

@@ -58,7 +58,7 @@ bool relay_ready(const struct relay *r, unsigned from, unsigned offset)
 	const struct relay_side *caller = relay_listens(side) ? other : side;
 
 	if (r->protocol != RELAY_TCP)
-		return relay_latched(other, offset) || other->kind == RELAY_GIVEN;
+		return relay_latched(other, offset) || relay_unanswered(other, offset);
 	if (!relay_latched(caller, 0))
 		return false;
 	if (!relay_listens(side) && !relay_listens(other))

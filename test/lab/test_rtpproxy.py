@@ -17,7 +17,7 @@ import pytest
 
 from cluster import ANYCAST, LAN
 from lab import Lab, wait_until
-from relays import HOST, RelayNet
+from relays import HOST, PORTS, RelayNet
 
 DOOR, SIP = 7722, 5060
 KAMAILIO, CALLEE = HOST["w"][0], HOST["a"][0]
@@ -42,7 +42,7 @@ CALLER_SCENARIO = """<?xml version="1.0" encoding="ISO-8859-1" ?>
       s=-
       c=IN IP[media_ip_type] [media_ip]
       t=0 0
-      m=audio [media_port] RTP/AVP 0
+      m=audio [rtpstream_audio_port] RTP/AVP 0
       a=rtpmap:0 PCMU/8000
     ]]>
   </send>
@@ -135,19 +135,19 @@ def net():
         yield RelayNet(lab).start(Relay_RTPProxyAllow=KAMAILIO)
 
 
-def count_media(node, port):
-    """Counters of what the node sends to the anycast address and gets from it, on its media port."""
+def count_media(node):
+    """Counters of the media that the node sends to the anycast address, and gets from it."""
     node.nft(f"""
         table inet media {{
             counter sent {{}}
             counter got {{}}
             chain out {{
                 type filter hook output priority 0;
-                ip daddr {ANYCAST[4]} udp sport {port} counter name sent
+                ip daddr {ANYCAST[4]} udp dport {PORTS} counter name sent
             }}
             chain in {{
                 type filter hook input priority 0;
-                ip saddr {ANYCAST[4]} udp dport {port} counter name got
+                ip saddr {ANYCAST[4]} udp sport {PORTS} counter name got
             }}
         }}""")
 
@@ -190,7 +190,7 @@ def test_call_survives_its_server(net):
     """The server that set the call's media up is killed; media and BYE go on by way of the others."""
     kamailio = start_kamailio(net)
     for node in (net.x, net.a):
-        count_media(node, 6000)
+        count_media(node)
     asked = doors(net)
     caller, callee = call(net, 12)
     wait_until(lambda: media(net.x)[1] > 50, "media to come back to the caller", 20)

@@ -106,7 +106,9 @@ static void soundness(void **state)
 		{RELAY_TOKEN, false, NULL, true},
 		{RELAY_TOKEN, true, "203.0.113.5:1", false},
 		{0, true, NULL, false},
-		{5, true, NULL, false},
+		{RELAY_HINTED, true, NULL, true},
+		{RELAY_HINTED, true, "203.0.113.5:1", false},
+		{6, true, NULL, false},
 	};
 	struct relay_request q = request();
 
@@ -217,7 +219,7 @@ static void answers_refused(void **state)
 	assert_true(relay_answer_read(&back, out, n));
 	for (unsigned v = 0; v < 256; v++) { /* kind of a side, protocol, count, message */
 		out[32] = (uint8_t)v;
-		assert_int_equal(relay_answer_read(&back, out, n), v >= 1 && v <= 3); /* 4: no token */
+		assert_int_equal(relay_answer_read(&back, out, n), (v >= 1 && v <= 3) || v == 5); /* 4: no token */
 		out[32] = RELAY_GIVEN;
 		out[25] = (uint8_t)v;
 		assert_int_equal(relay_answer_read(&back, out, n), v == 6 || v == 17);

@@ -493,6 +493,58 @@ static void token_latches(void **state)
 	assert_true(relays_latch(t, &now, q.id, 0, 1, &leg, false));
 }
 
+/* What the controller says of a side is where it is sent to, until its first packet comes; and again. */
+static void hints(void **state)
+{
+	struct relay_request q = request(RELAY_HINTED, RELAY_HINTED);
+	struct relay_leg leg = leg_at("203.0.113.5:9000");
+	struct endpoint room, said = leg_at("198.51.100.7:8000").at;
+	struct relay r;
+
+	(void)state;
+	q.span = 2;
+	r = add(0, &q);
+	assert_null(relay_side_at(&r.side[0], 0, &room));
+	assert_int_equal(relays_hint(t, &now, 0, q.id, 0, &said, &r), RELAY_STATUS_OK);
+	assert_false(relay_latched(&r.side[0], 0));
+	assert_true(relay_unanswered(&r.side[0], 1));
+	assert_int_equal(relay_side_at(&r.side[0], 0, &room)->port, 8000);
+	assert_int_equal(relay_side_at(&r.side[0], 1, &room)->port, 8001);
+	assert_true(relay_ready(&r, 1, 0));
+	assert_false(relay_ready(&r, 0, 0)); /* nothing is known of side 2 */
+	assert_true(relays_latch(t, &now, q.id, 0, 0, &leg, false));
+	r = told.published;
+	assert_true(relay_latched(&r.side[0], 0));
+	assert_int_equal(r.side[0].leg[0].at.port, 9000);
+	assert_true(relay_unanswered(&r.side[0], 1)); /* RTCP is learnt apart */
+	leg.at.port++;
+	assert_false(relays_latch(t, &now, q.id, 0, 0, &leg, false)); /* once learnt it stays */
+	/* the side that has no hint is learnt all the same */
+	assert_true(relays_latch(t, &now, q.id, 1, 0, &leg, false));
+	assert_true(relay_latched(&told.published.side[1], 0));
+	/* said anew: the same place changes nothing, another one is learnt anew */
+	said = leg_at("203.0.113.5:9000").at;
+	assert_int_equal(relays_hint(t, &now, 0, q.id, 0, &said, &r), RELAY_STATUS_OK);
+	assert_true(relay_latched(&r.side[0], 0));
+	said.port = 9100;
+	assert_int_equal(relays_hint(t, &now, 0, q.id, 0, &said, &r), RELAY_STATUS_OK);
+	assert_false(relay_latched(&r.side[0], 0));
+	assert_int_equal(relay_side_at(&r.side[0], 0, &room)->port, 9100);
+	assert_true(relays_latch(t, &now, q.id, 0, 0, &leg, false));
+	assert_int_equal(told.published.side[0].leg[0].generation, 4);
+	/* not to where relays may not lead, nor of another kind */
+	said = leg_at("10.0.0.1:9").at;
+	assert_int_equal(relays_hint(t, &now, 0, q.id, 1, &said, &r), RELAY_STATUS_DENIED);
+	q = request(RELAY_LEARNT, RELAY_LEARNT);
+	add(0, &q);
+	said = leg_at("203.0.113.5:9").at;
+	assert_int_equal(relays_hint(t, &now, 0, q.id, 0, &said, &r), RELAY_STATUS_DENIED);
+	/* UDP alone: a TCP caller shows where it is by its SYN */
+	q = request(RELAY_HINTED, RELAY_LEARNT);
+	q.protocol = RELAY_TCP;
+	assert_int_equal(relays_add(t, &now, 0, &q, &r), RELAY_STATUS_MALFORMED);
+}
+
 /* The far side's refusal is told until it answers. */
 static void notes(void **state)
 {
@@ -743,7 +795,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ALONE(made_once), ALONE(refused), ALONE(denied), ALONE(quotas), ALONE(ports_run_out),
 		ALONE(ends_without_refresh), ALONE(lifetimes), ALONE(removal), ALONE(lists),
-		ALONE(latches), ALONE(token_latches), ALONE(notes),
+		ALONE(latches), ALONE(token_latches), ALONE(hints), ALONE(notes),
 		CLUSTER(settles_when_shown), CLUSTER(pending_waits), CLUSTER(second_draws_again),
 		CLUSTER(first_keeps), CLUSTER(late_conflict), CLUSTER(quarantine_from_elsewhere),
 		CLUSTER(missing), CLUSTER(same_ports_everywhere),
