@@ -236,7 +236,8 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Relay", "RTPProxy", S, 0, conf_endpoint, rtpproxy,                                      \
 	  ENDPOINT(7722, "as 127.0.0.1:7722"), NULL,                                               \
 	  "Address for SIP proxies that speak rtpproxy's control protocol over UDP, as Kamailio's " \
-	  "module rtpproxy does; without a port: 7722. Without this key there is none.")           \
+	  "module rtpproxy does; without a port: 7722. On the anycast address any server answers. " \
+	  "Without this key there is none.")                                                       \
 	X("Relay", "RTPProxyAllow", S, CONF_LIST, conf_prefix, rtpproxy_allow, PREFIXES, NULL,     \
 	  "Addresses of the SIP proxies that may use it, besides loopback.")                       \
 	X("Relay", "RTPProxyLifetime", S, 0, conf_number, rtpproxy_lifetime,                       \

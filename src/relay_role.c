@@ -307,6 +307,7 @@ static int open_door(struct daemon *d, char error[SENTENCE])
 		return 0;
 	p->relays = d->relay.relays;
 	p->lifetime = c->rtpproxy_lifetime;
+	p->ports = c->relay_ports.last - c->relay_ports.first + 1u;
 	memcpy(p->key, d->relay.key, sizeof p->key);
 	memcpy(p->anycast4, c->listen[FAMILY_V4].ip, 16);
 	memcpy(p->anycast6, c->listen[FAMILY_V6].ip, 16);

@@ -25,8 +25,8 @@ int door_open(struct door *door, const struct endpoint *local, char *error, size
 	else if (door->fd < 0 || bind(door->fd, (struct sockaddr *)&address, size))
 		failed = -errno;
 	if (failed)
-		snprintf(error, error_size, "[Relay] RTPProxy: %s cannot be used: %s; it must be an "
-				"address of this machine alone, with a free UDP port",
+		snprintf(error, error_size, "[Relay] RTPProxy: %s cannot be used: %s; it must be the "
+				"anycast address or another one of this machine, with a free UDP port",
 				endpoint_format(local, text), strerror(-failed));
 	return failed;
 }

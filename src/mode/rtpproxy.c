@@ -9,13 +9,14 @@
 
 #define WORDS_MAX   8
 #define STREAMS_MAX 16 /* media streams of a call */
+#define TRIES_MAX   8  /* of one call: an offer that was refused, and made again, is another relay */
 #define COOKIE_MAX  64
 
-/* What rtpproxy calls its errors: syntax, no such session, no room for one. */
-#define ERROR_COMMAND   "E1"
-#define ERROR_ARGUMENTS "E2"
-#define ERROR_UNKNOWN   "E8"
-#define ERROR_ROOM      "E7"
+/* What rtpproxy calls its errors. */
+#define ERROR_COMMAND   "E0"
+#define ERROR_ARGUMENTS "E1"
+#define ERROR_UNKNOWN   "E50"
+#define ERROR_ROOM      "E71"
 
 struct word {
 	const char *at;
@@ -26,6 +27,9 @@ struct line {
 	unsigned count;
 	struct word word[WORDS_MAX];
 };
+
+/* Places in a relay's id, after what is derived from the call. */
+enum { ID_STREAM = RELAY_ID_SIZE - 2, ID_TRY };
 
 /* The relay that a command is about. */
 struct call {
@@ -112,42 +116,56 @@ static bool read_address(const struct word *w, uint8_t ip[16])
 
 /* ---- relays of a call ---- */
 
-/* Lengths go in, so that no two calls run together. */
+/* Of the call as this tag began it; stream and try follow.  Lengths go in, so that no two calls run together. */
 static void relay_id(const struct rtpproxy *p, const struct call *c, const struct word *caller,
-		unsigned stream, uint8_t id[RELAY_ID_SIZE])
+		uint8_t id[RELAY_ID_SIZE])
 {
-	uint8_t sizes[5] = {(uint8_t)stream}, hash[HASH_SIZE];
+	uint8_t sizes[4], hash[HASH_SIZE];
 	const struct part parts[] = {
 		PART("rtpproxy", 8), PART(sizes, sizeof sizes), PART(c->id.at, c->id.len),
 		PART(caller->at, caller->len),
 	};
 
-	store_be16(sizes + 1, (uint16_t)c->id.len);
-	store_be16(sizes + 3, (uint16_t)caller->len);
+	store_be16(sizes, (uint16_t)c->id.len);
+	store_be16(sizes + 2, (uint16_t)caller->len);
 	hmac_parts(p->key, KEY_SIZE, parts, ARRAY_SIZE(parts), hash);
 	memcpy(id, hash, RELAY_ID_SIZE);
+	id[ID_STREAM] = (uint8_t)MAX(c->stream, 1);
 }
 
-/*
- * The call's relay, begun anew in its lifetime.  *swapped: who sends this command's
- * request is the one who was called.
- */
+/* The one that lives, of all tries; its lifetime begins anew. */
+static enum relay_status find_of(struct rtpproxy *p, const struct instant *now, const struct call *c,
+		const struct word *caller, struct relay *r)
+{
+	enum relay_status status = RELAY_STATUS_UNKNOWN;
+	uint8_t id[RELAY_ID_SIZE];
+
+	relay_id(p, c, caller, id);
+	for (id[ID_TRY] = 0; status == RELAY_STATUS_UNKNOWN && id[ID_TRY] < TRIES_MAX; id[ID_TRY]++)
+		status = relays_refresh(p->relays, now, 0, id, p->lifetime, r);
+	return status;
+}
+
+/* *swapped: who sends this command's request is the one who was called. */
 static enum relay_status find(struct rtpproxy *p, const struct instant *now, const struct call *c,
 		bool *swapped, struct relay *r)
 {
-	enum relay_status status;
-	uint8_t id[RELAY_ID_SIZE];
+	enum relay_status status = find_of(p, now, c, &c->from, r);
 
-	*swapped = false;
-	relay_id(p, c, &c->from, MAX(c->stream, 1), id);
-	status = relays_refresh(p->relays, now, 0, id, p->lifetime, r);
-	if (status != RELAY_STATUS_UNKNOWN || !c->to.len)
-		return status;
-	*swapped = true;
-	relay_id(p, c, &c->to, MAX(c->stream, 1), id);
-	return relays_refresh(p->relays, now, 0, id, p->lifetime, r);
+	*swapped = status == RELAY_STATUS_UNKNOWN && c->to.len;
+	return *swapped ? find_of(p, now, c, &c->to, r) : status;
 }
 
+/* Calls leave a quarter of the ports to other controllers. */
+static bool has_room(const struct rtpproxy *p, bool v4)
+{
+	struct relays_counts c;
+
+	relays_count(p->relays, &c);
+	return c.ports_free[v4][false] >= p->ports / 4;
+}
+
+/* Also of one that is still pending: that is asked for again, until it is settled. */
 static enum relay_status make(struct rtpproxy *p, const struct instant *now, const struct call *c,
 		bool v4, struct relay *r)
 {
@@ -158,12 +176,16 @@ static enum relay_status make(struct rtpproxy *p, const struct instant *now, con
 		.lifetime = p->lifetime,
 		.side = {{.kind = RELAY_HINTED, .v4 = v4}, {.kind = RELAY_HINTED, .v4 = v4}},
 	};
-	enum relay_status status;
+	enum relay_status status = RELAY_STATUS_EXISTS;
 
-	relay_id(p, c, &c->from, MAX(c->stream, 1), q.id);
-	status = relays_add(p->relays, now, 0, &q, r);
-	if (status == RELAY_STATUS_OK)
-		p->made++;
+	if (!has_room(p, v4))
+		return RELAY_STATUS_NO_PORTS;
+	relay_id(p, c, &c->from, q.id);
+	for (q.id[ID_TRY] = 0; q.id[ID_TRY] < TRIES_MAX; q.id[ID_TRY]++) {
+		status = relays_add(p->relays, now, 0, &q, r);
+		if (status != RELAY_STATUS_EXISTS && status != RELAY_STATUS_LOST)
+			break; /* not one that has ended */
+	}
 	return status;
 }
 
@@ -194,15 +216,6 @@ static enum rtpproxy_result say_port(const struct rtpproxy *p, char answer[RTPPR
 	return say(answer, cookie, "%u %s%s", s->port, text, s->v4 ? "" : " 6");
 }
 
-static enum rtpproxy_result say_failure(char answer[RTPPROXY_ANSWER_MAX], const struct word *cookie,
-		enum relay_status status)
-{
-	if (status == RELAY_STATUS_PENDING)
-		return RTPPROXY_PENDING;
-	return say(answer, cookie, "%s",
-			status == RELAY_STATUS_UNKNOWN ? ERROR_UNKNOWN : ERROR_ROOM);
-}
-
 /* ---- commands ---- */
 
 /* U and L: CALL-ID ADDRESS PORT FROM-TAG;STREAM [TO-TAG;STREAM] */
@@ -222,16 +235,33 @@ static enum rtpproxy_result look_up(struct rtpproxy *p, const struct instant *no
 		return say(answer, w, ERROR_ARGUMENTS);
 	media.port = (uint16_t)port;
 	status = find(p, now, &c, &swapped, &r);
-	if (status == RELAY_STATUS_UNKNOWN && offer) {
+	if (offer && (status == RELAY_STATUS_UNKNOWN || (status == RELAY_STATUS_PENDING && !swapped))) {
 		swapped = false;
 		status = make(p, now, &c, addr_is_v4(media.ip), &r);
 	}
+	if (status == RELAY_STATUS_UNKNOWN) /* an answer to no offer that is known */
+		return say(answer, w, "0");
+	if (status == RELAY_STATUS_PENDING)
+		return RTPPROXY_PENDING;
 	if (status != RELAY_STATUS_OK)
-		return say_failure(answer, w, status);
+		return say(answer, w, ERROR_ROOM);
 	/* Whose SDP it is; an address behind a NAT is no place to send to, and is then just not taken. */
 	relays_hint(p->relays, now, 0, r.id, offer != swapped ? 0 : 1, &media, &r);
 	/* An offer's port is for who is to answer it, an answer's for who made the offer. */
 	return say_port(p, answer, w, &r.side[offer != swapped ? 1 : 0]);
+}
+
+/* Of one tag: its relays of this stream, all tries; how many there were. */
+static unsigned remove_of(struct rtpproxy *p, const struct instant *now, const struct call *c,
+		const struct word *caller)
+{
+	unsigned removed = 0;
+	uint8_t id[RELAY_ID_SIZE];
+
+	relay_id(p, c, caller, id);
+	for (id[ID_TRY] = 0; id[ID_TRY] < TRIES_MAX; id[ID_TRY]++)
+		removed += relays_remove(p->relays, now, 0, id) == RELAY_STATUS_OK;
+	return removed;
 }
 
 /* D: CALL-ID FROM-TAG [TO-TAG] */
@@ -239,19 +269,15 @@ static enum rtpproxy_result delete(struct rtpproxy *p, const struct instant *now
 		const struct line *l, char answer[RTPPROXY_ANSWER_MAX])
 {
 	const struct word *w = l->word;
-	unsigned removed = 0;
-	uint8_t id[RELAY_ID_SIZE];
+	unsigned removed = 0, last;
 	struct call c;
 
 	if (l->count < 4 || !read_call(w + 2, w + 3, l->count > 4 ? w + 4 : NULL, &c))
 		return say(answer, w, ERROR_ARGUMENTS);
-	for (unsigned i = c.stream ? c.stream : 1; i <= (c.stream ? c.stream : STREAMS_MAX); i++) {
-		relay_id(p, &c, &c.from, i, id);
-		removed += relays_remove(p->relays, now, 0, id) == RELAY_STATUS_OK;
-		if (!c.to.len)
-			continue;
-		relay_id(p, &c, &c.to, i, id);
-		removed += relays_remove(p->relays, now, 0, id) == RELAY_STATUS_OK;
+	last = c.stream ? c.stream : STREAMS_MAX;
+	for (c.stream = c.stream ? c.stream : 1; c.stream <= last; c.stream++) {
+		removed += remove_of(p, now, &c, &c.from);
+		removed += c.to.len ? remove_of(p, now, &c, &c.to) : 0;
 	}
 	return say(answer, w, "%s", removed ? "0" : ERROR_UNKNOWN);
 }
@@ -278,8 +304,8 @@ static enum rtpproxy_result information(const struct rtpproxy *p, const struct l
 	struct relays_counts c;
 
 	relays_count(p->relays, &c);
-	return say(answer, l->word, "sessions created: %llu\nactive relays: %zu",
-			(unsigned long long)p->made, c.relays);
+	return say(answer, l->word, "sessions created: %llu\nactive sessions: %zu",
+			(unsigned long long)c.made, c.relays);
 }
 
 static enum rtpproxy_result run(struct rtpproxy *p, const struct instant *now, const struct line *l,

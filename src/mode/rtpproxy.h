@@ -26,7 +26,7 @@ struct rtpproxy {
 	uint8_t key[KEY_SIZE];           /* relay_key(): ids come from it */
 	uint8_t anycast4[16], anycast6[16];
 	uint16_t lifetime;               /* s; a U or L of the call begins it anew */
-	uint64_t made;                   /* for I */
+	unsigned ports;                  /* that relays may have, on each address */
 };
 
 enum rtpproxy_result {

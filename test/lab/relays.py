@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 
-from cluster import ANYCAST, HERE, LAN, ClusterNet, Stream
+from cluster import ANYCAST, HERE, ClusterNet, Stream
 from lab import LabError, wait_until
 
 PORTS = "20000-29999"
@@ -44,12 +44,6 @@ class RelayNet(ClusterNet):
         other.route(f"198.51.100.{host - 1}/30 via 10.0.0.{near}",
                     f"2001:db8:{net}::/64 via 2001:db8:f::{near}")
         return node
-
-    def make_servers(self, **settings):
-        super().make_servers(**settings)
-        for i, daemon in enumerate(self.daemons, 1):
-            daemon.set(Relay_RTPProxy=f"{LAN[4].format(10 + i)}:7722")
-        return self.daemons
 
     def start(self, **settings):
         self.start_cluster(rights=("relay",), Relay_Ports=PORTS, Relay_Uplinks="lan", **settings)

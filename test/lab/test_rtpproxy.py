@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The anyrelay authors
 """Kamailio takes the cluster for its rtpproxy: the media of a call crosses whichever server.
 
-    x (caller, behind NAT) ── n1 ── r1 ──┐      ┌── s1, s2, s3: doors on port 7722
+    x (caller, behind NAT) ── n1 ── r1 ──┐      ┌── s1, s2, s3: commands at the anycast address
     a (callee) ────────────────────┘     ├─ sw ─┤
     w (Kamailio) ─────────────── r2 ─────┘      └── d1, d2, d3: NATS      addresses: relays.py
 
@@ -15,7 +15,7 @@ import signal
 
 import pytest
 
-from cluster import ANYCAST, LAN
+from cluster import ANYCAST
 from lab import Lab, wait_until
 from relays import HOST, PORTS, RelayNet
 
@@ -83,10 +83,49 @@ CALLER_SCENARIO = """<?xml version="1.0" encoding="ISO-8859-1" ?>
 </scenario>
 """
 
+CALLEE_SCENARIO = """<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="callee">
+  <recv request="INVITE" rrs="true"/>
+  <send retrans="500">
+    <![CDATA[
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_Record-Route:]
+      [last_From:]
+      [last_To:];tag=[call_number]callee
+      [last_Call-ID:]
+      [last_CSeq:]
+      Contact: <sip:[local_ip]:[local_port]>
+      Content-Type: application/sdp
+      Content-Length: [len]
 
-def kamailio_config(servers):
-    doors = " ".join(f"udp:{LAN[4].format(10 + i)}:{DOOR}" for i in range(1, servers + 1))
-    return f"""#!KAMAILIO
+      v=0
+      o=callee 53655765 2353687637 IN IP[local_ip_type] [local_ip]
+      s=-
+      c=IN IP[media_ip_type] [media_ip]
+      t=0 0
+      m=audio [media_port] RTP/AVP 0
+      a=rtpmap:0 PCMU/8000
+    ]]>
+  </send>
+  <recv request="ACK"/>
+  <recv request="BYE"/>
+  <send>
+    <![CDATA[
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_From:]
+      [last_To:]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Content-Length: 0
+    ]]>
+  </send>
+</scenario>
+"""
+
+
+KAMAILIO_CONFIG = f"""#!KAMAILIO
 debug=2
 log_stderror=yes
 fork=yes
@@ -101,7 +140,7 @@ loadmodule "maxfwd.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "rtpproxy.so"
-modparam("rtpproxy", "rtpproxy_sock", "{doors}")
+modparam("rtpproxy", "rtpproxy_sock", "udp:{ANYCAST[4]}:{DOOR}")
 modparam("rtpproxy", "rtpproxy_tout", 1)
 modparam("rtpproxy", "rtpproxy_retr", 1)
 
@@ -132,7 +171,8 @@ onreply_route[MEDIA] {{
 @pytest.fixture(scope="module")
 def net():
     with Lab("rtpproxy") as lab:
-        yield RelayNet(lab).start(Relay_RTPProxyAllow=KAMAILIO)
+        yield RelayNet(lab).start(Relay_RTPProxy=f"{ANYCAST[4]}:{DOOR}",
+                                  Relay_RTPProxyAllow=KAMAILIO)
 
 
 def count_media(node):
@@ -160,7 +200,7 @@ def media(node):
 
 
 def start_kamailio(net):
-    config = net.lab.write("kamailio.cfg", kamailio_config(len(net.servers)))
+    config = net.lab.write("kamailio.cfg", KAMAILIO_CONFIG)
     process = net.w.spawn("kamailio", "kamailio", "-DD", "-E", "-f", config, "-m", 32, "-M", 8,
                           "-Y", net.lab.directory, "-P", net.lab.path("kamailio.pid"))
     wait_until(lambda: net.w.listens(SIP, "udp"), "Kamailio to listen")
@@ -177,8 +217,9 @@ def call(net, seconds):
     """The caller's and the callee's sipp, on their way."""
     sound = net.lab.write("sound.ulaw", "\x7f" * 8000)
     scenario = CALLER_SCENARIO.replace("SOUND", sound).replace("DURATION", str(int(seconds * 1000)))
-    callee = net.a.spawn("sipp-callee", "sipp", "-sn", "uas", "-i", CALLEE, "-p", SIP, "-mi", CALLEE,
-                         "-mp", 6000, "-rtp_echo", "-nostdin", "-m", 1)
+    callee = net.a.spawn("sipp-callee", "sipp", "-sf",
+                         net.lab.write("callee.xml", CALLEE_SCENARIO), "-i", CALLEE, "-p", SIP,
+                         "-mi", CALLEE, "-mp", 6000, "-rtp_echo", "-nostdin", "-m", 1)
     wait_until(lambda: net.a.listens(SIP, "udp"), "the callee to listen")
     caller = net.x.spawn("sipp-caller", "sipp", f"{KAMAILIO}:{SIP}", "-sf",
                          net.lab.write("caller.xml", scenario), "-i", "10.1.0.2", "-p", SIP, "-mi",
