@@ -51,13 +51,14 @@ class UdpPeer:
         self.stopped = True
 
     def send(self, data):
-        """False: the socket is full."""
+        """False: it was not sent."""
         try:
             self.socket.send(data)
         except BlockingIOError:
             return False
-        except OSError:  # what ICMP said of an earlier datagram
+        except OSError:  # what ICMP said of an earlier datagram: this one did not leave
             self.refused += 1
+            return False
         return True
 
     def greet(self):

@@ -12,15 +12,20 @@ x and y are behind NAT: they can only call out.  c1's daemon is the connection c
 relays' packets do not pass through it.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import signal
 import sys
+import threading
+import time
 
 from cluster import ANYCAST, HERE, ClusterNet, Stream
-from lab import LabError, wait_until
+from lab import LabError, tool, wait_until
 
 PORTS = "20000-29999"
+MEGABYTE = 1_000_000
 HOST = {"a": ("198.51.100.18", "2001:db8:11::2"), "w": ("198.51.100.22", "2001:db8:12::2")}
 
 
@@ -124,3 +129,93 @@ def finish_pair(peers):
             raise LabError(f"{peer.process.name}:\n{peer.process.log()}")
         results.append(peer.result())
     return [(results[1 - i]["sent"], results[i]) for i in (0, 1)]
+
+
+# ---- what happens meanwhile ----
+
+@contextlib.contextmanager
+def flips(net, interval=1.0):
+    """Both routers send everything to another server each second, until the block ends."""
+    stop, moved = threading.Event(), []
+
+    def flip():
+        for server in itertools.cycle(net.servers):
+            net.send_all_to(server)
+            moved.append(server.name)
+            if stop.wait(interval):
+                return
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        yield moved
+    finally:
+        stop.set()
+        thread.join()
+        net.follow_bgp()
+
+
+@contextlib.contextmanager
+def sprayed(net):
+    """Both routers send each packet to any server."""
+    net.spray()
+    try:
+        yield
+    finally:
+        net.spray(False)
+
+
+@contextlib.contextmanager
+def killed(net, count, delay=1.0):
+    """So many servers are killed, one after the other, while the block runs; then they live again."""
+    victims = net.daemons[:count]
+
+    def kill():
+        for victim in victims:
+            time.sleep(delay)  # the load runs
+            net.kill(victim)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        net.revive()
+
+
+@contextlib.contextmanager
+def throttled(node, rate="100mbit"):
+    """What the host sends has this rate."""
+    node.run("tc", "qdisc", "replace", "dev", "lan", "root", "tbf", "rate", rate, "burst", "64kb",
+             "latency", "100ms")
+    try:
+        yield
+    finally:
+        node.run("tc", "qdisc", "del", "dev", "lan", "root")
+
+
+# ---- TCP ----
+
+def begin_transfer(net, relay, size, families=(4, 4), back=MEGABYTE):
+    """x sends a file to y and y one to x, by ordinary sockets; for finish_transfer()."""
+    files = [net.lab.path(f"file{i}-{relay.id}") for i in (0, 1)]
+    for path, length in zip(files, (size, back)):
+        tool("dd", "if=/dev/urandom", f"of={path}", f"bs={length}", "count=1", "status=none",
+             "iflag=fullblock")
+    peers = [Peer(node, "tcp", *relay.call(side, families[side]), files[side], "-",
+                  relay.token[side])
+             for side, node in ((0, net.x), (1, net.y))]
+    return peers, (size, back)
+
+
+def finish_transfer(begun, timeout=120):
+    """Both files must have arrived whole; the longest stall."""
+    peers, (size, back) = begun
+    results = [peer.wait(timeout) for peer in peers]
+    for got, sent, length in ((results[1], results[0], size), (results[0], results[1], back)):
+        if "error" in got or got["got"] != length or got["got_sha256"] != sent["sent_sha256"]:
+            raise LabError(f"{length} bytes were to arrive whole: {results}")
+    return max(result["stall"] for result in results)
+
+
+def transfer(*args, timeout=120, **kwargs):
+    return finish_transfer(begin_transfer(*args, **kwargs), timeout)

@@ -10,73 +10,20 @@
 Counted are packets that both ends' kernels handed over; the servers hold no connection.
 """
 
-import contextlib
-import itertools
-import threading
 import time
 
 import pytest
 
 import traffic
-from lab import Lab, LabError, tool
-from relays import Peer, RelayNet, finish_pair, udp_pair
-
-MEGABYTE = 1_000_000
+from lab import Lab, tool
+from relays import (MEGABYTE, RelayNet, finish_pair, flips, killed, sprayed, throttled, transfer,
+                    udp_pair)
 
 
 @pytest.fixture(scope="module")
 def net():
     with Lab("relay") as lab:
         yield RelayNet(lab).start()
-
-
-@contextlib.contextmanager
-def flips(net, interval=1.0):
-    """Both routers send everything to another server each second, until the block ends."""
-    stop, moved = threading.Event(), []
-
-    def flip():
-        for server in itertools.cycle(net.servers):
-            net.send_all_to(server)
-            moved.append(server.name)
-            if stop.wait(interval):
-                return
-    thread = threading.Thread(target=flip)
-    thread.start()
-    try:
-        yield moved
-    finally:
-        stop.set()
-        thread.join()
-        net.follow_bgp()
-
-
-@contextlib.contextmanager
-def sprayed(net):
-    """Both routers send each packet to any server."""
-    net.spray()
-    try:
-        yield
-    finally:
-        net.spray(False)
-
-
-@contextlib.contextmanager
-def killed(net, count, delay=1.0):
-    """So many servers are killed, one after the other, while the block runs; then they live again."""
-    victims = net.daemons[:count]
-
-    def kill():
-        for victim in victims:
-            time.sleep(delay)  # the load runs
-            net.kill(victim)
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-        net.revive()
 
 
 def report(what, results):
@@ -145,22 +92,6 @@ def test_udp_kill(net):
 
 # ---- TCP ----
 
-def transfer(net, relay, size, families=(4, 4), back=MEGABYTE, timeout=120):
-    """x sends a file to y and y one to x, by ordinary sockets; both must arrive whole."""
-    files = [net.lab.path(f"file{i}") for i in (0, 1)]
-    for path, length in zip(files, (size, back)):
-        tool("dd", "if=/dev/urandom", f"of={path}", f"bs={length}", "count=1", "status=none",
-             "iflag=fullblock")
-    peers = [Peer(node, "tcp", *relay.call(side, families[side]), files[side], "-",
-                  relay.token[side])
-             for side, node in ((0, net.x), (1, net.y))]
-    results = [peer.wait(timeout) for peer in peers]
-    for got, sent, length in ((results[1], results[0], size), (results[0], results[1], back)):
-        if "error" in got or got["got"] != length or got["got_sha256"] != sent["sent_sha256"]:
-            raise LabError(f"{length} bytes were to arrive whole: {results}")
-    return max(result["stall"] for result in results)
-
-
 def rendezvous(net, kind, families=(4, 4)):
     return net.add("tcp", *(f"{kind}{family}" for family in families))
 
@@ -196,11 +127,9 @@ def test_tcp_spray(net, full, kind):
 
 @pytest.fixture
 def slow(net):
-    """x sends at 100 Mbit/s: long enough for what is to happen meanwhile."""
-    net.x.run("tc", "qdisc", "replace", "dev", "lan", "root", "tbf", "rate", "100mbit", "burst",
-              "64kb", "latency", "100ms")
-    yield
-    net.x.run("tc", "qdisc", "del", "dev", "lan", "root")
+    """Long enough for what is to happen meanwhile."""
+    with throttled(net.x):
+        yield
 
 
 @pytest.mark.parametrize("kind", ["any", "token"])
