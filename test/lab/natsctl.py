@@ -18,6 +18,8 @@ import socket
 import sys
 import time
 
+ANSWER = 5  # seconds: who should answer may be stopped, or not chosen yet
+
 
 class Client:
     def __init__(self, address, port=4222):
@@ -44,9 +46,12 @@ class Client:
         else:
             self.send(f"PUB {subject} {reply} {len(data)}\r\n".encode() + data + b"\r\n")
 
-    def messages(self):
-        """(subject, data) of each message that comes."""
+    def messages(self, patience=float("inf")):
+        """(subject, data) of each message that comes; TimeoutError if none does, though PINGs may."""
+        end = time.monotonic() + patience
         while True:
+            if time.monotonic() > end:
+                raise TimeoutError
             line = self.file.readline().split()
             if not line:
                 return
@@ -61,7 +66,7 @@ class Client:
         inbox = "_INBOX." + os.urandom(8).hex()
         self.send(f"SUB {inbox} 1\r\nUNSUB 1 1\r\n".encode())
         self.publish(subject, json.dumps(request).encode(), inbox)
-        return json.loads(next(self.messages())[1])
+        return json.loads(next(self.messages(ANSWER))[1])
 
 
 def get(client, bucket, key):
