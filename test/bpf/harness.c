@@ -18,7 +18,7 @@
 #include "base/addr.h"
 #include "base/util.h"
 
-static struct relay_bpf *bpf;
+static struct relay_bpf *bpf, *crashed;
 static struct relay_event last;
 static unsigned events;
 static unsigned uplink;
@@ -92,8 +92,8 @@ const char *harness_open(bool *permitted)
 	memcpy(config.anycast4, ip + 12, 4);
 	addr_parse(OWN6, config.anycast6);
 	/* Twice: the second takes the place of what the first left, as after a crash. */
-	bpf = relay_bpf_open(&options, error, sizeof error);
-	if (!bpf)
+	crashed = relay_bpf_open(&options, error, sizeof error);
+	if (!crashed)
 		return error;
 	bpf = relay_bpf_open(&options, error, sizeof error);
 	program = attached_program();
@@ -104,6 +104,7 @@ void harness_close(void)
 {
 	close(program);
 	relay_bpf_close(bpf);
+	relay_bpf_close(crashed); /* not before: it would detach the other one */
 }
 
 struct relay_bpf *harness_bpf(void)
