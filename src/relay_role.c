@@ -170,6 +170,7 @@ static void *relay_thread(void *arg)
 		{.fd = role->door.fd, .events = POLLIN}, /* -1: never */
 	};
 	ticks due = 0;
+	bool more;
 
 	while (!atomic_load(&role->stop)) {
 		struct instant now;
@@ -178,11 +179,12 @@ static void *relay_thread(void *arg)
 		if (fds[1].revents)
 			hear_bell(role->wake);
 		relays_lock(role->relays);
-		relay_bpf_poll(role->bpf);
+		more = relay_bpf_poll(role->bpf);
 		clock_read(&now);
 		due = relay_input_tick(role->input, &now);
 		due = MIN(due, relays_tick(role->relays, &now));
 		due = MIN(due, door_serve(&role->door, &now));
+		due = more ? 0 : due;
 		relays_unlock(role->relays);
 	}
 	return NULL;
@@ -382,6 +384,20 @@ int relay_role_start(struct daemon *d, char error[SENTENCE])
 	return 0;
 }
 
+/* Under the table's lock. */
+static void use_keys(struct relay_role *role, const struct cluster_secrets *c)
+{
+	uint8_t next[KEY_SIZE];
+
+	relay_key(c->secret[0], role->key);
+	memcpy(role->desk.key, role->key, sizeof role->key);
+	memcpy(role->door.rtpproxy.key, role->key, sizeof role->key);
+	if (c->count > 1)
+		relay_key(c->secret[1], next);
+	relay_input_set_key(role->input, role->key, c->count > 1 ? next : NULL);
+	wipe(next, sizeof next);
+}
+
 void relay_role_apply(struct daemon *d)
 {
 	struct relay_role *role = &d->relay;
@@ -392,9 +408,7 @@ void relay_role_apply(struct daemon *d)
 	fill_deny_list(d, &role->deny);
 	relays_set_limits(role->relays, d->conf.relay_per_client, d->conf.relay_allow_private,
 			role->deny.list, role->deny.count);
-	relay_key(d->conf.cluster.secret[0], role->key);
-	memcpy(role->desk.key, role->key, sizeof role->key);
-	memcpy(role->door.rtpproxy.key, role->key, sizeof role->key);
+	use_keys(role, &d->conf.cluster);
 	relays_unlock(role->relays);
 }
 

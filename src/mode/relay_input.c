@@ -23,6 +23,16 @@ struct relay_input *relay_input_new(const struct relay_input_options *o)
 	return in;
 }
 
+void relay_input_set_key(struct relay_input *in, const uint8_t key[KEY_SIZE],
+		const uint8_t next[KEY_SIZE])
+{
+	if (next || !equal_secret(in->key, key, KEY_SIZE)) {
+		memcpy(in->other_key, next ? next : in->key, KEY_SIZE);
+		in->has_other_key = true;
+	}
+	memcpy(in->key, key, KEY_SIZE);
+}
+
 void relay_input_free(struct relay_input *in)
 {
 	if (!in)
@@ -75,6 +85,13 @@ bool relay_input_fits(const struct relay_side *side, unsigned offset, const stru
 	return side->kind == RELAY_LEARNT || side->kind == RELAY_HINTED;
 }
 
+static bool check_token(const struct relay_input *in, const char *token,
+		uint8_t id[RELAY_ID_SIZE], unsigned *side)
+{
+	return relay_token_check(in->key, token, id, side) ||
+			(in->has_other_key && relay_token_check(in->other_key, token, id, side));
+}
+
 bool relay_input_token(const struct relay_input *in, const struct relay_packet *p,
 		const struct relay *r, unsigned side)
 {
@@ -82,7 +99,7 @@ bool relay_input_token(const struct relay_input *in, const struct relay_packet *
 	unsigned of;
 
 	return p->payload_len == RELAY_TOKEN_SIZE && p->len == p->whole &&
-			relay_token_check(in->key, (const char *)p->payload, id, &of) &&
+			check_token(in, (const char *)p->payload, id, &of) &&
 			of == side && equal_secret(id, r->id, sizeof id);
 }
 

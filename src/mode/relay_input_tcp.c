@@ -46,6 +46,9 @@ static unsigned take_syn(struct relay_input *in, const struct relay_packet *p, c
 	if (p->flags & (TCP_ACK | TCP_RST | TCP_FIN))
 		return RELAY_DROP_SEQUENCE;
 	if (here->kind == RELAY_TOKEN) {
+		/* We see packets before the kernel has looked where they say that they come from. */
+		if (relays_denied(in->o.relays, p->src.ip))
+			return RELAY_DROP_ADDRESS;
 		relay_answer_deferred(in, p, r, side);
 		return RELAY_TAKEN;
 	}

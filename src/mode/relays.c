@@ -28,6 +28,7 @@ struct relays *relays_new(const struct relays_options *o)
 	if (!t)
 		return NULL;
 	t->o = *o;
+	pthread_mutex_init(&t->turn, NULL);
 	pthread_mutex_init(&t->lock, NULL);
 	random_bytes(t->hash_key, sizeof t->hash_key);
 	if (make_tables(t))
@@ -48,13 +49,20 @@ void relays_free(struct relays *t)
 	table_free(&t->by_owner);
 	free(t->owner);
 	pthread_mutex_destroy(&t->lock);
+	pthread_mutex_destroy(&t->turn);
 	wipe(t, sizeof *t);
 	free(t);
 }
 
+/*
+ * Whoever waits for the lock has the turn, so that the relay thread, which under a flood takes
+ * the lock again as soon as it has let it go, cannot get it before a worker that waits.
+ */
 void relays_lock(struct relays *t)
 {
+	pthread_mutex_lock(&t->turn);
 	pthread_mutex_lock(&t->lock);
+	pthread_mutex_unlock(&t->turn);
 }
 
 void relays_unlock(struct relays *t)

@@ -53,7 +53,7 @@ struct owner {
 
 struct relays {
 	struct relays_options o;
-	pthread_mutex_t lock;
+	pthread_mutex_t turn, lock; /* turn: who is next */
 	uint64_t hash_key[2];
 	struct entry *page[ENTRIES_MAX / PAGE_ENTRIES];
 	uint32_t room, free_entry;

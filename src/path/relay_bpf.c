@@ -28,6 +28,7 @@ struct relay_bpf {
 	int entries, counters; /* maps */
 	unsigned cpus;
 	unsigned attached;
+	unsigned round; /* events in this relay_bpf_poll() */
 	int devices[RELAY_UPLINKS_MAX];
 	void (*up)(void *arg, const struct relay_event *e);
 	void *arg;
@@ -108,7 +109,8 @@ static int event(void *arg, void *data, size_t size)
 
 	if (size >= sizeof(struct relay_event))
 		b->up(b->arg, data);
-	return 0;
+	/* This one is consumed none the less. */
+	return ++b->round == RELAY_BPF_ROUND ? -EAGAIN : 0;
 }
 
 static int open_all(struct relay_bpf *b, const struct relay_bpf_options *o, char *error, size_t size)
@@ -213,9 +215,12 @@ int relay_bpf_fd(const struct relay_bpf *b)
 	return ring_buffer__epoll_fd(b->ring);
 }
 
-void relay_bpf_poll(struct relay_bpf *b)
+/* A flood comes as fast as it is taken out: then consuming until the ring is empty never ends. */
+bool relay_bpf_poll(struct relay_bpf *b)
 {
+	b->round = 0;
 	ring_buffer__consume(b->ring);
+	return b->round == RELAY_BPF_ROUND;
 }
 
 void relay_bpf_totals(struct relay_bpf *b, uint64_t up[RELAY_UP_COUNT],

@@ -7,6 +7,7 @@
 #ifndef PATH_RELAY_BPF_H
 #define PATH_RELAY_BPF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "bpf/relay_shared.h"
@@ -43,7 +44,9 @@ int relay_bpf_counters(struct relay_bpf *b, const struct relay_key *key, uint64_
 
 /* Readable when there is something to poll; never blocks. */
 int relay_bpf_fd(const struct relay_bpf *b);
-void relay_bpf_poll(struct relay_bpf *b);
+/* As many as there are, but at most so many; true: there may be more. */
+#define RELAY_BPF_ROUND 64
+bool relay_bpf_poll(struct relay_bpf *b);
 /* Sums over all CPUs. */
 void relay_bpf_totals(struct relay_bpf *b, uint64_t up[RELAY_UP_COUNT],
 		uint64_t dropped[RELAY_BPF_DROP_COUNT]);

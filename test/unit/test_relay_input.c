@@ -278,6 +278,52 @@ static void assert_harmless(size_t trigger)
 	s.sent = 0;
 }
 
+/* The cluster's key goes: tokens that were given out before are good, and those of the key before it are not. */
+static void tokens_outlive_a_change_of_the_key(void **state)
+{
+	static const uint8_t keys[3][KEY_SIZE] = {{0x5a}, {1}, {2}};
+	/* [current key][key of the token]; set in a row, without a next key */
+	static const bool good[3][3] = {{true, false, false}, {true, true, false}, {false, true, true}};
+	struct endpoint x = slow_endpoint("198.51.100.77:7");
+	char token[RELAY_TOKEN_SIZE];
+
+	(void)state;
+	for (unsigned by = 0; by < 3; by++)
+		for (unsigned current = 0; current < 3; current++) {
+			slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_GIVEN, true, true);
+			for (unsigned i = 0; i <= current; i++)
+				relay_input_set_key(s.input, keys[i], NULL);
+			relay_token(keys[by], s.relay.id, 0, token);
+			slow_udp(&s, &x, 0, token, sizeof token);
+			assert_int_equal(relay_latched(&slow_record(&s)->side[0], 0), good[current][by]);
+			slow_free(&s);
+		}
+	slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_GIVEN, true, true);
+	relay_input_set_key(s.input, keys[0], keys[1]); /* other servers have gone on */
+	relay_token(keys[1], s.relay.id, 0, token);
+	slow_udp(&s, &x, 0, token, sizeof token);
+	assert_true(relay_latched(&slow_record(&s)->side[0], 0));
+	slow_free(&s);
+}
+
+/* A spoofed source is where no answer may go: one SYN is not to reach a whole group. */
+static void nothing_is_answered_to_denied_addresses(void **state)
+{
+	static const char *const denied[] = {"224.0.0.1:7", "127.0.0.1:7", "169.254.169.254:80",
+		"10.0.0.1:7", "192.0.2.1:4100"};
+
+	(void)state;
+	slow_make(&s, RELAY_TCP, RELAY_TOKEN, RELAY_GIVEN, true, true);
+	for (unsigned i = 0; i < ARRAY_SIZE(denied); i++) {
+		struct endpoint x = slow_endpoint(denied[i]);
+
+		slow_tcp(&s, &x, 0, TCP_SYN, 100000, 0, NULL, 0);
+		assert_int_equal(s.sent, 0);
+		assert_int_equal(slow_drops(&s, RELAY_DROP_ADDRESS), i + 1);
+	}
+	slow_free(&s);
+}
+
 static void a_wrong_token_is_none(void **state)
 {
 	struct endpoint evil = slow_endpoint("203.0.113.66:6666");
@@ -589,6 +635,8 @@ int main(void)
 		cmocka_unit_test(nothing_waits_for_long),
 		cmocka_unit_test(strangers_fill_only_their_own_room),
 		cmocka_unit_test(gso_frames_are_many_packets),
+		cmocka_unit_test(tokens_outlive_a_change_of_the_key),
+		cmocka_unit_test(nothing_is_answered_to_denied_addresses),
 		cmocka_unit_test(a_wrong_token_is_none),
 		cmocka_unit_test(a_learnt_isn_helps_nobody_else),
 		cmocka_unit_test(nothing_blind_gets_into_a_joined_relay),
