@@ -25,6 +25,8 @@ struct client {
 	_Atomic(struct session_record *) session; /* NULL: never seen */
 	struct active *actives;  /* its active sessions; under the server's lock */
 	uint64_t version;
+	uint64_t said_t;         /* a HELLO that said what is on record again: its full T, 0: none … */
+	uint32_t said_number;    /* … and number, if newer than the record's; under the server's lock */
 	uint32_t index;
 	uint16_t rights;
 	uint16_t port_first, port_count;

@@ -64,8 +64,8 @@ void server_unproven(struct server *s, const struct instant *now, struct active 
 /* Under the lock; the cookie was good: takes over what the HELLO says.  DROP_NONE: acknowledge. */
 enum drop server_hello_apply(struct server *s, const struct instant *now, struct active *a,
 		const struct arrival *p, const struct hello *h);
-/* The record says already what this HELLO says. */
-bool server_hello_known(const struct server *s, const struct active *a, const struct arrival *p,
+/* The record says already what this HELLO says: acknowledge. */
+bool server_hello_known(struct server *s, const struct active *a, const struct arrival *p,
 		const struct hello *h);
 /* (full T, epoch, number): the client alone makes it, so it orders all its packets. */
 bool server_version_newer(uint64_t full_t, uint64_t epoch, uint32_t number,

@@ -80,14 +80,23 @@ static bool record_same(const struct session_record *a, const struct session_rec
 			       MAC_ADDR_SIZE * (size_t)a->mac_count);
 }
 
+/* Numbers begin where the session did (session.h), and run behind the time: then, or later. */
+static ticks session_began(const struct session_record *r)
+{
+	return TICKS_S(r->epoch * EPOCH_SECONDS) + (ticks)TX_NUMBER_TICKS * r->number;
+}
+
 /*
  * An endpoint moves once a second, twins of one key ever less often: 2, 4 … 30 s.
- * Other changes come in small numbers too, since each is told to others.
+ * A session that began after the last move is not a twin's that comes back, but
+ * a client that was started again.  Other changes come in small numbers too,
+ * since each is told to others.
  */
 static bool may_change(const struct instant *now, const struct session_record *old,
 		struct session_record *new)
 {
 	ticks since;
+	bool begun;
 
 	new->moved = now->cluster;
 	new->hold = 1;
@@ -104,10 +113,11 @@ static bool may_change(const struct instant *now, const struct session_record *o
 		return true;
 	}
 	since = now->cluster > old->moved ? now->cluster - old->moved : 0;
-	if (since < TICKS_S(old->hold))
+	begun = session_began(new) > old->moved;
+	if (since < TICKS_S(begun ? 1 : old->hold))
 		return false;
 	if (since < TICKS_S(2 * (ticks)old->hold))
-		new->hold = (uint8_t)MIN(2 * old->hold, HOLD_MAX);
+		new->hold = begun ? old->hold : (uint8_t)MIN(2 * old->hold, HOLD_MAX);
 	return true;
 }
 
@@ -115,20 +125,47 @@ static void record_replace(struct server *s, struct client *c, struct session_re
 		struct session_record *new)
 {
 	s->record_changed(s->record_changed_arg, c, old, new);
+	c->said_t = 0;
 	atomic_store_explicit(&c->session, new, memory_order_release);
 	s->record_count += !old;
 	if (old)
 		server_retire(s, old, NULL);
 }
 
-bool server_hello_known(const struct server *s, const struct active *a, const struct arrival *p,
+/* The client has said what is on record again, and later than it said what r says. */
+static bool said_since(const struct client *c, const struct session_record *r)
+{
+	return c->said_t && server_version_newer(c->said_t, c->session->epoch, c->said_number, r);
+}
+
+/*
+ * The record says that already, but the client may have said something else in
+ * between, to a server that we have not heard yet: what it said last must win
+ * over that.  Nobody is told, unless the other turns up.
+ */
+static void note_said(struct client *c, const struct session_record *said)
+{
+	if (!server_version_newer(said->full_t, said->epoch, said->number, c->session) ||
+			said_since(c, said))
+		return;
+	c->said_t = said->full_t; /* of the same session, so of the record's epoch */
+	c->said_number = said->number;
+}
+
+bool server_hello_known(struct server *s, const struct active *a, const struct arrival *p,
 		const struct hello *h)
 {
-	const struct session_record *old =
-			atomic_load_explicit(&a->client->session, memory_order_acquire);
-	struct session_record *new = record_new(s, a, p, h);
-	bool known = old && new && record_same(old, new);
+	struct session_record *new;
+	struct client *c;
+	bool known;
 
+	pthread_mutex_lock(&s->lock);
+	c = a->client;
+	new = record_new(s, a, p, h);
+	known = !c->removed && c->session && new && record_same(c->session, new);
+	if (known)
+		note_said(c, new);
+	pthread_mutex_unlock(&s->lock);
 	free(new);
 	return known;
 }
@@ -146,10 +183,12 @@ enum drop server_hello_apply(struct server *s, const struct instant *now, struct
 	if (!new)
 		return DROP_SLOTS;
 	if (old && record_same(old, new)) {
+		note_said(c, new);
 		free(new);
 		return DROP_NONE;
 	}
-	if (old && !server_version_newer(new->full_t, new->epoch, new->number, old)) {
+	if (old && (said_since(c, new) ||
+			!server_version_newer(new->full_t, new->epoch, new->number, old))) {
 		free(new);
 		return DROP_STALE; /* no acknowledgement of what is not done: it says it again */
 	}
@@ -171,6 +210,23 @@ enum drop server_hello_apply(struct server *s, const struct instant *now, struct
 	return DROP_NONE;
 }
 
+/* Others were told r, and the client has said since then what is here: they are told that. */
+static void tell_after_all(struct server *s, struct client *c, struct session_record *old,
+		const struct session_record *r)
+{
+	struct session_record *new = malloc(session_record_size(old));
+
+	if (!new)
+		return; /* when it turns up again, then */
+	memcpy(new, old, session_record_size(old));
+	new->full_t = c->said_t;
+	new->number = c->said_number;
+	new->writer = load_be16(s->sender);
+	record_replace(s, c, old, new);
+	if (s->record_written)
+		s->record_written(s->record_written_arg, c, r, new);
+}
+
 int server_apply_record(struct server *s, const struct instant *now, uint32_t index,
 		struct session_record *r)
 {
@@ -188,8 +244,12 @@ int server_apply_record(struct server *s, const struct instant *now, uint32_t in
 		old = c->session;
 	if (result == 0)
 		result = old ? session_record_order(r, old) : 1;
-	if (result == 1)
+	if (result == 1 && old && said_since(c, r)) {
+		tell_after_all(s, c, old, r);
+		result = -1;
+	} else if (result == 1) {
 		record_replace(s, c, old, r);
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (result != 1)
 		free(r);

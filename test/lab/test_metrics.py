@@ -133,7 +133,8 @@ def test_health_and_the_others_view(net):
     assert health(first) == health(second) == (200, ["serving"])
     second.ask("drain")
     assert health(second) == (503, ["withdrawn:", "drained: anyrelay drain"])
-    assert scrape(second)["anyrelay_withdrawn"].value(reason="drained") == 1
+    wait_until(lambda: scrape(second)["anyrelay_withdrawn"].value(reason="drained") == 1,
+               "a page that is younger")
 
     def view(daemon):
         return {s["name"]: (s["announced"], s["withdrawn_for"])

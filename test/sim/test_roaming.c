@@ -341,12 +341,13 @@ static void the_clock_goes_back_only_by_a_handshake(void **state)
 
 /* ---- what HELLOs tell, in the end, is the last thing ---- */
 
+/* 0: none */
 static void set_group(struct sim_client *c, unsigned n)
 {
 	uint8_t groups[1][16] = {{0xff, 0x05, [15] = (uint8_t)n}};
 	struct instant now = client_now(c);
 
-	uplink_set_groups(&c->u, &now, groups, 1, &c->out);
+	uplink_set_groups(&c->u, &now, groups, n != 0, &c->out);
 }
 
 static unsigned group_known(const struct sim_server *s)
@@ -434,7 +435,74 @@ static void twins_of_one_key_move_ever_less_often(void **state)
 	world_free(w);
 }
 
+/* Started again and again, each time with another port: no twin, so none waits for longer than a second. */
+static void a_client_started_again_is_no_twin(void **state)
+{
+	struct world *w = WORLD(.servers = 3, .keepalive = 20, .replicate = true,
+			.record_lag = TICKS_MS(1));
+	struct sim_client *c = w->client[0];
+	struct uplink_options o = client_options(w, 0);
+
+	(void)state;
+	world_connect(w);
+	for (unsigned i = 0; i < 50; i++) {
+		w->chosen = i % 3;
+		world_run(w, TICKS_MS(300 + 100 * (i % 8)));
+		uplink_free(&c->u);
+		client_rebind(c);
+		client_begin(c, &o);
+		/* HELLO after 0, 0.2, 0.6, 1.4 s */
+		world_run(w, TICKS_MS(1500));
+		check(&w->net, c->u.newest && c->u.newest->confirmed);
+		for (unsigned k = 0; k < 3; k++)
+			check(&w->net, knows_where(&w->server[k], c));
+	}
+	world_free(w);
+}
+
 /* ---- what other servers know ---- */
+
+/*
+ * It tells one server something else, and another the first thing again, which has not heard of
+ * that yet and so finds nothing new in it.  What was said last stands, at all servers, although
+ * what was said in between arrives last.
+ */
+static void what_is_taken_back_stays_so(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		bool mesh = i % 2, old_cookie = i / 2;
+		struct world *w = WORLD(.servers = 3, .keepalive = 20, .replicate = true,
+				.record_lag = TICKS_MS(500), .mesh_delay = mesh ? TICKS_MS(300) : 0);
+		struct sim_client *c = w->client[0];
+
+		world_connect(w);
+		for (unsigned k = 0; k < 6; k++) { /* it knows the path to each, and has no more to tell */
+			w->chosen = k % 3;
+			check(&w->net, client_send(c, 100));
+			world_run(w, TICKS_S(3));
+		}
+		w->chosen = 1;
+		if (!old_cookie) { /* a fresh one */
+			client_rebind(c);
+			check(&w->net, client_send(c, 100));
+		}
+		world_run(w, TICKS_S(1));
+		set_group(c, 1);
+		world_run(w, TICKS_MS(100));
+		check_equal(&w->net, group_known(&w->server[1]), 1);
+		check_equal(&w->net, group_known(&w->server[2]), 0);
+		w->chosen = 2;
+		set_group(c, 0);
+		world_run(w, TICKS_MS(100));
+		check(&w->net, !c->u.hello.pending);
+		check_equal(&w->net, group_known(&w->server[2]), 0);
+		world_run(w, TICKS_S(3));
+		for (unsigned k = 0; k < 3; k++)
+			check_equal(&w->net, group_known(&w->server[k]), 0);
+		world_free(w);
+	}
+}
 
 /*
  * A renewal that one server has seen and another has not, for 5 s: the other
@@ -617,6 +685,8 @@ int main(void)
 		cmocka_unit_test(an_overtaken_hello_is_not_acknowledged),
 		cmocka_unit_test(an_acknowledgement_of_the_past_ends_nothing),
 		cmocka_unit_test(twins_of_one_key_move_ever_less_often),
+		cmocka_unit_test(a_client_started_again_is_no_twin),
+		cmocka_unit_test(what_is_taken_back_stays_so),
 		cmocka_unit_test(renewal_with_a_late_registry_loses_nothing),
 		cmocka_unit_test(a_sending_server_does_not_wait_for_the_registry),
 		cmocka_unit_test(spray_writes_one_record),
