@@ -89,7 +89,7 @@ static void changed(void *arg, const struct relay *was, const struct relay *now)
 	struct instant at;
 
 	if (!role->bpf)
-		return; /* see put_all() */
+		return; /* see put_one() */
 	for (unsigned i = 0; was && i < 2u * was->span; i++) {
 		unsigned side = i % 2;
 
@@ -108,8 +108,9 @@ static void publish(void *arg, const struct relay *r)
 {
 	struct relay_role *role = arg;
 
+	if (!role->dirty.count) /* who has heard that takes all */
+		ring_bell(role->main_wake);
 	remember(&role->dirty, r);
-	ring_bell(role->main_wake);
 }
 
 static void send_raw(struct relay_output *out, const uint8_t *packet, size_t len)
@@ -320,21 +321,11 @@ static int open_door(struct daemon *d, char error[SENTENCE])
 	return door_open(door, &c->rtpproxy, error, SENTENCE);
 }
 
-/* Those that the registry has brought before there was a fast path. */
-static void put_all(struct relay_role *role, const struct instant *now)
+/* Of those that the registry has brought before there was a fast path. */
+static void put_one(void *arg, const struct relay *r, unsigned state)
 {
-	uint8_t after[RELAY_ID_SIZE] = {0};
-	struct relay_listed list[RELAY_PAGE];
-	size_t n;
-
-	relays_lock(role->relays);
-	while ((n = relays_list(role->relays, now, 0, after, list, ARRAY_SIZE(list)))) {
-		for (size_t i = 0; i < n; i++)
-			if (list[i].status != RELAY_STATUS_PENDING)
-				put_entries(role, &list[i].relay);
-		memcpy(after, list[n - 1].relay.id, sizeof after);
-	}
-	relays_unlock(role->relays);
+	if (state & RELAY_CARRIES)
+		put_entries(arg, r);
 }
 
 static void open_desk(struct daemon *d)
@@ -378,7 +369,7 @@ int relay_role_start(struct daemon *d, char error[SENTENCE])
 		failed = open_door(d, error);
 	if (failed)
 		return failed;
-	put_all(role, &d->started);
+	relays_each(role->relays, put_one, role);
 	relay_share_start(d);
 	open_desk(d);
 	return 0;

@@ -36,10 +36,10 @@ struct relay_deny {
 	struct prefix list[RELAY_DENY_MAX];
 };
 
-/* Relays, by their ids; one may be there more than once. */
+/* Relays, by their ids, first come first served; one may be there more than once. */
 struct relay_ids {
 	uint8_t (*id)[RELAY_ID_SIZE];
-	size_t count, room;
+	size_t taken, count, room; /* those before `taken` are done */
 };
 
 struct relay_role {

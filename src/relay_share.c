@@ -5,11 +5,13 @@
  * once over the mesh, and the registry keeps it.  And of a packet for a relay that
  * nobody knows here: the other servers are asked.
  */
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "ctx.h"
 
-#define BATCH 64 /* records copied under the table's lock at a time */
+#define BATCH   64 /* records copied under the table's lock at a time */
+#define BATCHES 16 /* before the main thread does something else */
 
 /* ---- for relay_mesh.c ---- */
 
@@ -44,30 +46,43 @@ static void nobody(void *arg, const struct relay_port *port)
 /* Some of the relays that have changed, as they are now; 0: no more. */
 static unsigned take_dirty(struct relay_role *role, struct relay list[BATCH])
 {
+	struct relay_ids *dirty = &role->dirty;
 	unsigned count = 0;
 
 	relays_lock(role->relays);
-	while (count < BATCH && role->dirty.count) {
-		const struct relay *r = relays_known(role->relays, role->dirty.id[--role->dirty.count]);
+	while (count < BATCH && dirty->taken < dirty->count) {
+		const struct relay *r = relays_known(role->relays, dirty->id[dirty->taken++]);
 
 		if (r)
 			list[count++] = *r;
 	}
+	if (dirty->taken == dirty->count)
+		dirty->taken = dirty->count = 0;
 	relays_unlock(role->relays);
 	return count;
 }
 
-static void tell_others(struct daemon *d, const struct instant *now)
+static void tell_of(struct daemon *d, const struct instant *now, const struct relay *r)
+{
+	relay_mesh_publish(&d->relay.mesh, r);
+	if (d->registry.ops->put_relay)
+		d->registry.ops->put_relay(&d->registry, now, r);
+}
+
+/* False: there are more, for the next round. */
+static bool tell_others(struct daemon *d, const struct instant *now)
 {
 	struct relay list[BATCH];
-	unsigned count;
 
-	while ((count = take_dirty(&d->relay, list)))
-		for (unsigned i = 0; i < count; i++) {
-			relay_mesh_publish(&d->relay.mesh, &list[i]);
-			if (d->registry.ops->put_relay)
-				d->registry.ops->put_relay(&d->registry, now, &list[i]);
-		}
+	for (unsigned batch = 0; batch < BATCHES; batch++) {
+		unsigned count = take_dirty(&d->relay, list);
+
+		if (!count)
+			return true;
+		for (unsigned i = 0; i < count; i++)
+			tell_of(d, now, &list[i]);
+	}
+	return false;
 }
 
 static void ask_others(struct daemon *d, const struct instant *now)
@@ -91,7 +106,8 @@ static void serve(struct daemon *d, const struct instant *now)
 
 	if (read(d->relay.main_wake, &rung, sizeof rung) < 0)
 		return;
-	tell_others(d, now);
+	if (!tell_others(d, now))
+		eventfd_write(d->relay.main_wake, 1);
 	ask_others(d, now);
 }
 

@@ -197,7 +197,7 @@ static int keep_owner(FILE *from, FILE *to)
 	return 0;
 }
 
-static int sync_directory(const char *path)
+int line_file_sync_directory(const char *path)
 {
 	char copy[PATH_MAX];
 	int rc = 0;
@@ -254,7 +254,7 @@ static int replace_file(const char *path, const char *what, line_copy *copy, con
 		return fail(rc, error, LINE_FILE_ERROR, "%.250s: %s cannot be written: %s; the file is as "
 				"it was", path, what, strerror(-rc));
 	}
-	rc = sync_directory(path);
+	rc = line_file_sync_directory(path);
 	if (rc)
 		return fail(rc, error, LINE_FILE_ERROR, "%.250s: written, but the directory cannot be "
 				"flushed to disk: %s", path, strerror(-rc));

@@ -52,5 +52,7 @@ int line_file_put(const char *path, const struct line_put *put, char error[LINE_
 typedef long line_change(void *arg, uint8_t bytes[LINE_BYTES_MAX], size_t len);
 int line_file_change(const char *path, const char *what, line_change *change, void *arg,
 		char error[LINE_FILE_ERROR]);
+/* That a file at path has taken another's place outlives the machine.  0 or -errno. */
+int line_file_sync_directory(const char *path);
 
 #endif

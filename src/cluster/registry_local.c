@@ -109,9 +109,8 @@ static void local_put_relay(struct registry *r, const struct instant *now,
 
 static void local_serve(struct registry *r, const struct instant *now)
 {
-	(void)now;
 	if (r->relays)
-		complain(r, relays_file_sync(&r->relays_file, r->relays));
+		complain(r, relays_file_sync(&r->relays_file, r->relays, now));
 }
 
 static void local_close(struct registry *r)

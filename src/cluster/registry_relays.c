@@ -125,11 +125,12 @@ struct missing {
 	const struct instant *now;
 };
 
-static void heal_missing(void *arg, const struct relay *r)
+static void heal_missing(void *arg, const struct relay *r, unsigned state)
 {
 	const struct missing *m = arg;
 
-	heal_relay(m->n, m->now, r->id);
+	if (state & RELAY_NOT_MET)
+		heal_relay(m->n, m->now, r->id);
 }
 
 static void relays_complete(struct registry_nats *n, const struct instant *now)
@@ -138,8 +139,8 @@ static void relays_complete(struct registry_nats *n, const struct instant *now)
 
 	relays_lock(n->r->relays);
 	begin_reading(n);
-	relays_missing(n->r->relays, heal_missing, &m);
 	relays_unlock(n->r->relays);
+	relays_each(n->r->relays, heal_missing, &m);
 	n->relays.marked = false;
 }
 

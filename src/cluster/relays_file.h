@@ -3,7 +3,8 @@
 /*
  * The relays of a server that has no other registry: a line for each change, the
  * last one of a relay counts, its base64 being the record and the rest for people.
- * Once most of it is out of date it is written anew.  One thread.
+ * Once most of it is out of date it is written anew.  One thread, which does not hold
+ * the table's lock.
  */
 #ifndef CLUSTER_RELAYS_FILE_H
 #define CLUSTER_RELAYS_FILE_H
@@ -18,6 +19,13 @@ struct relays_file {
 	int fd;
 	off_t end, compact_at;
 	bool dirty; /* since the last sync */
+	ticks next_sync; /* boot time */
+	struct {
+		bool under_way;
+		int fd;
+		off_t end;
+		uint32_t at; /* relays_visit() */
+	} anew;
 };
 
 /* Reads what is there into the table, which is locked for that.  0, or a negative errno and a sentence. */
@@ -27,7 +35,10 @@ int relays_file_open(struct relays_file *f, const char *path, struct relays *rel
 void relays_file_close(struct relays_file *f);
 /* 0 or a negative errno.  Survives the process; the machine, once it is synced. */
 int relays_file_put(struct relays_file *f, const struct relay *r);
-/* Once a second: to the disk; anew, if most of it is out of date.  0 or a negative errno. */
-int relays_file_sync(struct relays_file *f, struct relays *relays);
+/*
+ * To the disk, and if most of it is out of date a part of it anew: once a second, however often it is
+ * called.  0 or a negative errno.
+ */
+int relays_file_sync(struct relays_file *f, struct relays *relays, const struct instant *now);
 
 #endif

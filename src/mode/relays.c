@@ -98,6 +98,38 @@ const struct relay *relays_known(struct relays *t, const uint8_t id[RELAY_ID_SIZ
 	return e ? &entry_at(t, e)->r : NULL;
 }
 
+/* ---- all of them ---- */
+
+static unsigned state_of(const struct relays *t, const struct entry *x)
+{
+	return (entry_active(x) ? RELAY_CARRIES : 0) | (x->met != t->reading ? RELAY_NOT_MET : 0);
+}
+
+bool relays_visit(struct relays *t, uint32_t *at, relay_visit *visit, void *arg)
+{
+	uint32_t end = MIN(*at + RELAYS_VISIT, t->room);
+
+	for (; *at < end; ++*at) {
+		const struct entry *x = entry_at(t, *at);
+
+		if (x->used)
+			visit(arg, &x->r, state_of(t, x));
+	}
+	return end < t->room;
+}
+
+void relays_each(struct relays *t, relay_visit *visit, void *arg)
+{
+	uint32_t at = 0;
+	bool more = true;
+
+	while (more) {
+		relays_lock(t);
+		more = relays_visit(t, &at, visit, arg);
+		relays_unlock(t);
+	}
+}
+
 /* ---- of an owner ---- */
 
 static uint32_t owner_hash(uint32_t index)
@@ -155,34 +187,17 @@ static uint32_t need_owner(struct relays *t, uint32_t index)
 	return o;
 }
 
-static void join_owner(struct relays *t, uint32_t e, uint32_t o)
+/* An owner without relays, of which this was the last one, or was to be the first. */
+static void drop_owner(struct relays *t, uint32_t owner)
 {
-	struct entry *x = entry_at(t, e);
+	struct owner *o = &t->owner[owner];
 
-	x->owner = o;
-	x->of_owner = (struct entry_link){.next = t->owner[o].first};
-	if (x->of_owner.next)
-		entry_at(t, x->of_owner.next)->of_owner.previous = e;
-	t->owner[o].first = e;
-}
-
-/* The last one takes the owner with it. */
-static void leave_owner(struct relays *t, uint32_t e)
-{
-	struct entry *x = entry_at(t, e);
-	struct owner *o = &t->owner[x->owner];
-
-	*(x->of_owner.previous ? &entry_at(t, x->of_owner.previous)->of_owner.next : &o->first) =
-		x->of_owner.next;
-	if (x->of_owner.next)
-		entry_at(t, x->of_owner.next)->of_owner.previous = x->of_owner.previous;
-	if (!o->first) {
-		table_remove(&t->by_owner, owner_hash(o->index), x->owner);
-		o->index = t->free_owner;
-		t->free_owner = x->owner;
-		t->owner_count--;
-	}
-	x->owner = NONE;
+	if (o->live || o->dead)
+		return;
+	table_remove(&t->by_owner, owner_hash(o->index), owner);
+	o->index = t->free_owner;
+	t->free_owner = owner;
+	t->owner_count--;
 }
 
 /* Adds it to, or takes it from, the sums. */
@@ -192,6 +207,26 @@ static void account(struct relays *t, const struct entry *x, int sign)
 
 	*(x->dead ? &t->owner[x->owner].dead : &t->owner[x->owner].live) += (uint32_t)sign;
 	*(x->dead ? &t->dead : x->r.settled ? &t->live : &t->pending) += by;
+}
+
+static void enlist(struct relays *t, uint32_t e)
+{
+	struct entry *x = entry_at(t, e);
+
+	if (x->dead)
+		return;
+	order_add(t, ORDER_ALL, &t->root, e);
+	order_add(t, ORDER_OWNER, &t->owner[x->owner].root, e);
+}
+
+static void delist(struct relays *t, uint32_t e)
+{
+	struct entry *x = entry_at(t, e);
+
+	if (x->dead)
+		return;
+	order_remove(t, ORDER_ALL, &t->root, e);
+	order_remove(t, ORDER_OWNER, &t->owner[x->owner].root, e);
 }
 
 /* ---- entries ---- */
@@ -204,7 +239,7 @@ static bool grow_entries(struct relays *t)
 		return false;
 	t->page[t->room / PAGE_ENTRIES] = page;
 	for (uint32_t e = t->room + PAGE_ENTRIES - 1; e >= MAX(t->room, 1); e--) {
-		page[e % PAGE_ENTRIES].of_owner.next = t->free_entry;
+		page[e % PAGE_ENTRIES].of_wheel.next = t->free_entry;
 		t->free_entry = e;
 	}
 	t->room += PAGE_ENTRIES;
@@ -223,16 +258,16 @@ uint32_t entry_add(struct relays *t, uint64_t second, const struct relay *r)
 	owner = need_owner(t, r->owner);
 	if (!owner)
 		return NONE;
-	t->free_entry = x->of_owner.next;
-	*x = (struct entry){.r = *r, .used = true, .shown = second};
-	join_owner(t, e, owner);
+	t->free_entry = x->of_wheel.next;
+	*x = (struct entry){.r = *r, .used = true, .owner = owner, .shown = second};
 	if (table_add(&t->by_id, relay_id_hash(t->hash_key, r->id), e) != 0) {
-		leave_owner(t, e);
-		*x = (struct entry){.of_owner.next = t->free_entry};
+		drop_owner(t, owner);
+		*x = (struct entry){.of_wheel.next = t->free_entry};
 		t->free_entry = e;
 		return NONE;
 	}
 	account(t, x, 1);
+	enlist(t, e);
 	entry_set(t, second, e, r);
 	return e;
 }
@@ -246,9 +281,10 @@ void entry_forget(struct relays *t, uint32_t e)
 	ports_release(t, e);
 	wheel_remove(t, e);
 	account(t, x, -1);
-	leave_owner(t, e);
+	delist(t, e);
+	drop_owner(t, x->owner);
 	table_remove(&t->by_id, relay_id_hash(t->hash_key, x->r.id), e);
-	*x = (struct entry){.of_owner.next = t->free_entry};
+	*x = (struct entry){.of_wheel.next = t->free_entry};
 	t->free_entry = e;
 }
 
@@ -340,16 +376,24 @@ static bool wants_ports(const struct entry *x)
 	return !x->r.lost && (x->r.settled || !x->dead);
 }
 
-/* Another controller's, of the same id, has come out on top.  False: no memory. */
-static bool change_owner(struct relays *t, uint32_t e, uint32_t index)
+/* Sums and lists follow.  Another owner: another controller's of the same id has come out on top. */
+static void put_record(struct relays *t, uint32_t e, const struct relay *r, uint32_t owner, bool dead)
 {
-	uint32_t owner = need_owner(t, index);
+	struct entry *x = entry_at(t, e);
+	uint32_t before = x->owner;
+	bool moves = owner != before || dead != x->dead;
 
-	if (owner && owner != entry_at(t, e)->owner) {
-		leave_owner(t, e);
-		join_owner(t, e, owner);
-	}
-	return owner != NONE;
+	if (moves)
+		delist(t, e);
+	account(t, x, -1);
+	x->r = *r;
+	x->dead = dead;
+	x->owner = owner;
+	account(t, x, 1);
+	if (moves)
+		enlist(t, e);
+	if (owner != before)
+		drop_owner(t, before);
 }
 
 void entry_set(struct relays *t, uint64_t second, uint32_t e, const struct relay *r)
@@ -357,17 +401,13 @@ void entry_set(struct relays *t, uint64_t second, uint32_t e, const struct relay
 	struct entry *x = entry_at(t, e);
 	const struct relay was = x->r, now = *r;
 	bool was_active = entry_active(x);
+	uint32_t owner = need_owner(t, now.owner);
 
-	account(t, x, -1);
-	if (!change_owner(t, e, now.owner)) {
-		account(t, x, 1);
-		return;
-	}
+	if (!owner)
+		return; /* no memory: as if it had not been heard */
 	if (!relay_same_request(&was, &now) || !same_ports(&was, &now))
 		ports_release(t, e);
-	x->r = now;
-	x->dead = now.removed || relay_expired(&now, second);
-	account(t, x, 1);
+	put_record(t, e, &now, owner, now.removed || relay_expired(&now, second));
 	wheel_put(t, e);
 	if (!wants_ports(x))
 		ports_release(t, e);

@@ -85,7 +85,10 @@ struct relay_listed {
 	struct relay relay;
 	enum relay_status status; /* OK, PENDING or UNREACHABLE */
 };
-/* The living relays of an owner (0: all) in the order of their ids, from the first above `after`; how many. */
+/*
+ * The living relays of an owner (0: all) in the order of their ids, from the first above `after`; how
+ * many.  It takes as long as those are many, however many there are in all.
+ */
 size_t relays_list(struct relays *t, const struct instant *now, uint32_t owner,
 		const uint8_t after[RELAY_ID_SIZE], struct relay_listed *list, size_t room);
 /*
@@ -104,12 +107,25 @@ enum relay_news relays_learn(struct relays *t, const struct instant *now, const 
 enum relay_news relays_shown(struct relays *t, const struct instant *now, const struct relay *r);
 /* What this server knows of an id, dead or alive; borrowed under the lock; NULL: nothing. */
 const struct relay *relays_known(struct relays *t, const uint8_t id[RELAY_ID_SIZE]);
-/*
- * Around a reading of the whole registry: what is known here, and was neither learnt nor shown
- * since relays_reading(), is given to missing().
- */
+/* A reading of the whole registry begins: see RELAY_NOT_MET. */
 void relays_reading(struct relays *t);
-void relays_missing(struct relays *t, void (*missing)(void *arg, const struct relay *r), void *arg);
+
+/* ---- all of them, the dead as well, in no order ---- main thread */
+
+enum {
+	RELAY_CARRIES = 1, /* settled, alive, its ports its own */
+	RELAY_NOT_MET = 2, /* neither learnt nor shown since relays_reading() */
+};
+typedef void relay_visit(void *arg, const struct relay *r, unsigned state);
+#define RELAYS_VISIT 256
+/*
+ * Some, RELAYS_VISIT at most, from place *at on, which is 0 at first; false: those were the last.
+ * Between two calls the lock may be let go: who is known all the time is visited once, who comes
+ * or goes meanwhile at most once.
+ */
+bool relays_visit(struct relays *t, uint32_t *at, relay_visit *visit, void *arg);
+/* All, with the lock taken for each RELAYS_VISIT of them; the caller does not hold it. */
+void relays_each(struct relays *t, relay_visit *visit, void *arg);
 
 /* ---- packets (relay_input.h) ---- relay thread */
 
@@ -141,7 +157,11 @@ bool relays_denied(const struct relays *t, const uint8_t ip[16]);
 
 /* ---- from time to time ---- main thread */
 
-/* Expiry, tombstones, requests that wait; boot time of the next call, at the latest. */
+/*
+ * Expiry, tombstones, requests that wait; boot time of the next call, at the latest.  At most
+ * RELAYS_TICK relays at once: the next call is then due at once, but others get the lock before.
+ */
+#define RELAYS_TICK 512
 ticks relays_tick(struct relays *t, const struct instant *now);
 
 /* X(key, text): what the table counts. */

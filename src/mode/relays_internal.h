@@ -7,6 +7,7 @@
  *	relays_ports.c     whose a port is; drawing free ones; who gives way
  *	relays_request.c   what a controller asks for
  *	relays_learn.c     what other servers and the registry say; latches
+ *	relays_order.c     who comes next in a list
  *	relays_time.c      what ends, and when
  */
 #ifndef MODE_RELAYS_INTERNAL_H
@@ -30,13 +31,20 @@ struct entry_link {
 	uint32_t next, previous;
 };
 
+/* In a tree of entries. */
+enum order { ORDER_ALL, ORDER_OWNER, ORDERS };
+struct entry_fork {
+	uint32_t left, right;
+};
+
 struct entry {
 	struct relay r;
-	struct entry_link of_owner, of_wheel; /* of_owner.next also in the list of free entries */
+	struct entry_fork order[ORDERS]; /* of one that lives */
+	struct entry_link of_wheel;      /* .next also in the list of free entries */
 	uint32_t owner;       /* struct owner */
+	uint32_t met;         /* the reading in which it was learnt or shown last, relays_reading() */
 	bool used, dead;      /* dead: removed, or expired */
 	bool holds;           /* its ports lead here */
-	bool seen;            /* since relays_reading() */
 	bool said;            /* that it is settled: the registry has shown that, or it was published here */
 	uint8_t note;         /* enum relay_status */
 	uint64_t due;         /* Unix seconds, when it is to be looked at; 0: in no slot */
@@ -47,7 +55,7 @@ struct entry {
 
 struct owner {
 	uint32_t index;       /* of the client; in a free one: the next free one */
-	uint32_t first;       /* entry */
+	uint32_t root;        /* of its tree */
 	uint32_t live, dead;
 };
 
@@ -60,10 +68,13 @@ struct relays {
 	struct table by_id, by_owner;
 	struct owner *owner;  /* [0] is not used */
 	uint32_t owner_room, free_owner, owner_count;
+	uint32_t root;        /* of the tree of all */
+	uint32_t reading;     /* count of readings */
 	uint32_t *port[2][2]; /* [v4][TCP][port]: the entry that holds it */
 	size_t held[2][2];    /* of the range */
 	uint32_t slot[WHEEL_SLOTS];
 	uint64_t turned;      /* Unix seconds: every slot up to this has been looked at */
+	bool turning;         /* but this last one not to its end */
 	size_t live, pending, dead;
 	struct relays_counts count;
 };
@@ -112,6 +123,13 @@ void ports_release(struct relays *t, uint32_t e);
  * evicted[], and holds nothing any more; count.  If not, *winner is who has one of them.
  */
 unsigned ports_take(struct relays *t, uint32_t e, uint32_t evicted[EVICTED_MAX], uint32_t *winner);
+
+/* ---- relays_order.c ---- */
+void order_add(const struct relays *t, enum order order, uint32_t *root, uint32_t e);
+void order_remove(const struct relays *t, enum order order, uint32_t *root, uint32_t e);
+/* The one with the lowest id above this one; NONE. */
+uint32_t order_above(const struct relays *t, enum order order, uint32_t root,
+		const uint8_t id[RELAY_ID_SIZE]);
 
 /* ---- relays_time.c ---- */
 void wheel_put(struct relays *t, uint32_t e);

@@ -34,7 +34,7 @@ static uint32_t learn(struct relays *t, uint64_t second, const struct relay *r)
 	}
 	e = entry_find(t, r->id);
 	if (e)
-		entry_at(t, e)->seen = true;
+		entry_at(t, e)->met = t->reading;
 	return e;
 }
 
@@ -93,18 +93,7 @@ enum relay_news relays_shown(struct relays *t, const struct instant *now, const 
 
 void relays_reading(struct relays *t)
 {
-	for (uint32_t e = 1; e < t->room; e++)
-		entry_at(t, e)->seen = false;
-}
-
-void relays_missing(struct relays *t, void (*missing)(void *arg, const struct relay *r), void *arg)
-{
-	for (uint32_t e = 1; e < t->room; e++) {
-		const struct entry *x = entry_at(t, e);
-
-		if (x->used && !x->seen)
-			missing(arg, &x->r);
-	}
+	t->reading++;
 }
 
 /* ---- latches ---- */

@@ -171,6 +171,8 @@ static bool draw_side(const struct relays *t, struct relay *r, unsigned side)
 {
 	unsigned range = t->o.port_last - t->o.port_first + 1u, port = t->o.port_first;
 
+	if (t->held[r->side[side].v4][r->protocol == RELAY_TCP] >= range)
+		return false;
 	for (unsigned turn = 0; turn < DRAWS; turn++) {
 		port = t->o.port_first + draw(t, r, side, turn) % range;
 		port += r->even && port % 2;

@@ -3,10 +3,7 @@
 /* What a controller asks for.  Each may be asked again, anywhere, with the same outcome. */
 #include "mode/relays_internal.h"
 
-#include <stdlib.h>
-
 #define ASKED_AGAIN TICKS_S(3)  /* a claim is published again for its controller at most so often */
-#define LIST_MAX    4096
 
 /* ---- add ---- */
 
@@ -230,69 +227,36 @@ enum relay_status relays_get(struct relays *t, const struct instant *now, uint32
 	return living_status(entry_at(t, e));
 }
 
-/* The lowest ids above `after` so far. */
-struct page {
-	uint32_t *e;
-	size_t count, room;
-};
-
-static void page_add(const struct relays *t, struct page *p, const uint8_t after[RELAY_ID_SIZE],
-		uint32_t e)
-{
-	const uint8_t *id = entry_at(t, e)->r.id;
-	size_t low = 0, high = p->count;
-
-	if (memcmp(id, after, RELAY_ID_SIZE) <= 0)
-		return;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (memcmp(entry_at(t, p->e[middle])->r.id, id, RELAY_ID_SIZE) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == p->room)
-		return;
-	p->count = MIN(p->count + 1, p->room);
-	memmove(p->e + low + 1, p->e + low, (p->count - low - 1) * sizeof *p->e);
-	p->e[low] = e;
-}
-
-static bool listed(const struct entry *x, uint64_t second)
-{
-	return x->used && !x->dead && !relay_expired(&x->r, second);
-}
-
-static void page_fill(const struct relays *t, struct page *p, uint32_t owner, uint64_t second,
+/* The next one that has not ended: what expires is listed until the tick of its second. */
+static uint32_t list_next(const struct relays *t, uint32_t owner, uint64_t second,
 		const uint8_t after[RELAY_ID_SIZE])
 {
 	const struct owner *o = owner ? owner_find(t, owner) : NULL;
+	enum order order = owner ? ORDER_OWNER : ORDER_ALL;
+	uint32_t root = owner ? (o ? o->root : NONE) : t->root, e;
 
-	for (uint32_t e = 1; !owner && e < t->room; e++)
-		if (listed(entry_at(t, e), second))
-			page_add(t, p, after, e);
-	for (uint32_t e = o ? o->first : NONE; e; e = entry_at(t, e)->of_owner.next)
-		if (listed(entry_at(t, e), second))
-			page_add(t, p, after, e);
+	while ((e = order_above(t, order, root, after)) != NONE) {
+		if (!relay_expired(&entry_at(t, e)->r, second))
+			break;
+		after = entry_at(t, e)->r.id;
+	}
+	return e;
 }
 
 size_t relays_list(struct relays *t, const struct instant *now, uint32_t owner,
 		const uint8_t after[RELAY_ID_SIZE], struct relay_listed *list, size_t room)
 {
-	struct page p = {.room = MIN(room, LIST_MAX)};
+	uint64_t second = time_seconds(now->cluster);
+	size_t count = 0;
+	uint32_t e;
 
-	p.e = calloc(p.room, sizeof *p.e);
-	if (!p.e)
-		return 0;
-	page_fill(t, &p, owner, time_seconds(now->cluster), after);
-	for (size_t i = 0; i < p.count; i++) {
-		const struct entry *x = entry_at(t, p.e[i]);
+	while (count < room && (e = list_next(t, owner, second, after)) != NONE) {
+		const struct entry *x = entry_at(t, e);
 
-		list[i] = (struct relay_listed){x->r, living_status(x)};
+		list[count++] = (struct relay_listed){x->r, living_status(x)};
+		after = x->r.id;
 	}
-	free(p.e);
-	return p.count;
+	return count;
 }
 
 void relays_note(struct relays *t, const uint8_t id[RELAY_ID_SIZE], enum relay_status s)

@@ -87,30 +87,41 @@ static bool in_slot(const struct relays *t, uint32_t e)
 	return entry_at(t, e)->due && entry_at(t, e)->due % WHEEL_SLOTS == t->turned % WHEEL_SLOTS;
 }
 
-/* One slot.  Looking at an entry may take others out of it: then once more from its head. */
-static void turn(struct relays *t, uint64_t second)
+/*
+ * One slot.  Looking at an entry may take others out of it: then once more from its head.
+ * False: there was no time for all.
+ */
+static bool turn(struct relays *t, uint64_t second, unsigned *most)
 {
 	uint32_t next;
 
-	t->turned++;
 	for (uint32_t e = *slot_of(t, t->turned); e; e = next) {
 		next = entry_at(t, e)->of_wheel.next;
 		if (entry_at(t, e)->due > t->turned)
 			continue;
+		if (!*most)
+			return false;
+		--*most;
 		look_at(t, second, e);
 		if (next && !in_slot(t, next))
 			next = *slot_of(t, t->turned);
 	}
+	return true;
 }
 
 ticks relays_tick(struct relays *t, const struct instant *now)
 {
 	uint64_t second = time_seconds(now->cluster);
+	unsigned most = RELAYS_TICK;
 
 	/* The first call, or a pause longer than a turn: one turn meets every entry. */
 	if (second > t->turned + WHEEL_SLOTS)
 		t->turned = second - WHEEL_SLOTS;
-	while (t->turned < second)
-		turn(t, second);
+	while (t->turning || t->turned < second) {
+		t->turned += !t->turning;
+		t->turning = !turn(t, second, &most);
+		if (t->turning)
+			return now->boot;
+	}
 	return now->boot + TICKS_S(1);
 }

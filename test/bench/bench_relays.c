@@ -161,11 +161,13 @@ int main(int argc, char **argv)
 	said("heard once more", number, since);
 	now.cluster += TICKS_S(1800);
 	since = seconds();
-	relays_tick(t, &now);
+	while (relays_tick(t, &now) <= now.boot)
+		;
 	said("expired", number, since);
 	now.cluster += TICKS_S(RELAY_TOMBSTONE_S);
 	since = seconds();
-	relays_tick(t, &now);
+	while (relays_tick(t, &now) <= now.boot)
+		;
 	said("forgotten", number, since);
 	relays_free(other);
 	relays_free(t);

@@ -142,11 +142,12 @@ static void heard(struct node *n, enum relay_news news, const struct relay *r, b
 		relay_queue_done(n->queue, r->id);
 }
 
-static void missing(void *arg, const struct relay *r)
+static void missing(void *arg, const struct relay *r, unsigned state)
 {
 	struct node *n = arg;
 
-	relay_queue_put(n->queue, now.boot, r->id, true);
+	if (state & RELAY_NOT_MET)
+		relay_queue_put(n->queue, now.boot, r->id, true);
 }
 
 /* All there is, as after a start or a lost heartbeat. */
@@ -155,7 +156,7 @@ static void read_registry(struct node *n)
 	relays_reading(n->relays);
 	for (size_t i = 0; i < kept_count; i++)
 		heard(n, relays_learn(n->relays, &now, &kept[i]), &kept[i], true);
-	relays_missing(n->relays, missing, n);
+	relays_each(n->relays, missing, n);
 	n->shown = log_len;
 }
 
