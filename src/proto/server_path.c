@@ -98,12 +98,11 @@ void server_unproven(struct server *s, const struct instant *now, struct active 
 }
 
 static void acknowledge(struct server *s, const struct instant *now, struct active *a,
-		const struct hello *h, struct output *out)
+		const struct arrival *p, const struct hello *h, struct output *out)
 {
-	struct hello_ack ack = {.kind = h->kind};
+	struct hello_ack ack = {.number = p->number};
 	struct reply_room room;
 
-	memcpy(ack.cookie, h->cookie, COOKIE_SIZE);
 	server_need_tx(s, now, a);
 	server_reply(s, now, &a->tx, &h->address, room.plain, hello_ack_write(room.plain, &ack), out);
 }
@@ -119,7 +118,7 @@ static enum drop server_hello(struct server *s, const struct instant *now, struc
 		break;
 	case -ETIME:
 		if (server_hello_known(s, a, p, h)) { /* where a round trip is long: a repeat */
-			acknowledge(s, now, a, h, out);
+			acknowledge(s, now, a, p, h, out);
 			return DROP_NONE;
 		}
 		if (may_challenge(s, now, a->sid, p)) {
@@ -134,7 +133,7 @@ static enum drop server_hello(struct server *s, const struct instant *now, struc
 	why = server_hello_apply(s, now, a, p, h);
 	pthread_mutex_unlock(&s->lock);
 	if (why == DROP_NONE)
-		acknowledge(s, now, a, h, out);
+		acknowledge(s, now, a, p, h, out);
 	return why;
 }
 

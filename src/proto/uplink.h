@@ -74,10 +74,10 @@ struct uplink_handshake {
 
 struct uplink_hello {
 	bool pending, known; /* known: there is a cookie */
-	bool changed; /* what it says, since it was first sent with this cookie */
 	uint8_t kind;
 	struct endpoint address;
 	uint8_t cookie[COOKIE_SIZE];
+	uint64_t first; /* packets from this number on say all that is to be said */
 	unsigned tries;
 	ticks next;
 };

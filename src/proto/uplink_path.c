@@ -11,7 +11,12 @@
 /* Before a session's end: servers accept it from one epoch ahead of its own on. */
 #define SESSION_MAX TICKS_S(3 * EPOCH_SECONDS)
 
-/* ---- HELLO ---- */
+/*
+ * ---- HELLO ----
+ *
+ * Several may be under way, and say different things.  An acknowledgement names
+ * the one that it answers, and counts if that already said all that is to be said.
+ */
 
 ticks uplink_interval(struct uplink *u, unsigned n)
 {
@@ -34,6 +39,8 @@ static size_t hello_compose(struct uplink *u, const struct instant *now, uint8_t
 	memcpy(h.cookie, u->hello.cookie, COOKIE_SIZE);
 	memcpy(h.groups, u->groups, sizeof h.groups);
 	memcpy(h.macs, u->macs, sizeof h.macs);
+	if (h.down_mtu != u->told_down)
+		u->hello.first = u->newest->tx.next;
 	u->told_down = h.down_mtu;
 	u->events[UPLINK_EV_HELLOS]++;
 	return hello_write(plain, &h);
@@ -74,7 +81,7 @@ static void send_ticket(struct uplink *u, const struct instant *now, struct outp
 void hello_with_ticket(struct uplink *u, const struct instant *now, struct output *out)
 {
 	send_ticket(u, now, out);
-	u->hello.changed = false;
+	u->hello.first = u->newest->tx.next;
 	u->hello.pending = true;
 	u->hello.tries = 1; /* the ticket was the first; by the next the server has read it */
 	u->hello.next = now->boot + uplink_interval(u, u->hello.tries);
@@ -95,8 +102,8 @@ void hello_begin(struct uplink *u, const struct instant *now, uint8_t kind,
 	u->hello.kind = kind;
 	u->hello.address = *address;
 	memcpy(u->hello.cookie, cookie, COOKIE_SIZE);
+	u->hello.first = u->newest->tx.next;
 	u->hello.tries = 0;
-	u->hello.changed = false;
 	hello_now(u, now, out);
 }
 
@@ -104,7 +111,7 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 {
 	if (!u->newest || !u->hello.known)
 		return;
-	u->hello.changed = u->hello.pending; /* an acknowledgement may be for what was said before */
+	u->hello.first = u->newest->tx.next;
 	u->hello.pending = true; /* the kind stays: the cookie was made for it */
 	u->hello.tries = 0;
 	hello_now(u, now, out);
@@ -190,22 +197,17 @@ static enum drop take_challenge(struct uplink *u, const struct instant *now,
 	return DROP_NONE;
 }
 
-static enum drop take_hello_ack(struct uplink *u, const struct instant *now,
-		struct uplink_session *s, const uint8_t *plain, size_t len, struct output *out)
+static enum drop take_hello_ack(struct uplink *u, struct uplink_session *s, const uint8_t *plain,
+		size_t len)
 {
 	struct hello_ack ack;
 
 	if (!hello_ack_read(&ack, plain, len))
 		return DROP_MALFORMED;
-	if (s != u->newest || !u->hello.pending || ack.kind != u->hello.kind ||
-			memcmp(ack.cookie, u->hello.cookie, COOKIE_SIZE) != 0)
+	if (s != u->newest || !u->hello.pending || ack.number >= s->tx.next)
 		return DROP_STALE;
 	s->confirmed = true;
-	u->hello.pending = u->hello.changed;
-	if (u->hello.changed) {
-		u->hello.changed = false;
-		hello_now(u, now, out);
-	}
+	u->hello.pending = ack.number < u->hello.first;
 	return DROP_NONE;
 }
 
@@ -273,7 +275,7 @@ enum drop uplink_control(struct uplink *u, const struct instant *now, struct upl
 	case CONTROL_CHALLENGE:
 		return take_challenge(u, now, s, plain, len, out);
 	case CONTROL_HELLO_ACK:
-		return take_hello_ack(u, now, s, plain, len, out);
+		return take_hello_ack(u, s, plain, len);
 	case CONTROL_PROBE:
 		return take_probe(u, now, d, plain, len);
 	case CONTROL_PROBE_ACK:

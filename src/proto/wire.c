@@ -163,6 +163,8 @@ size_t hello_write(uint8_t out[HELLO_MAX], const struct hello *h)
 	return (size_t)(w.at - out);
 }
 
+/* ---- HELLO_ACK, PROBE, PROBE_REQ, PROBE_ACK; byte 1 is reserved: 0 when sent, not looked at ---- */
+
 bool hello_ack_read(struct hello_ack *a, const uint8_t *plain, size_t len)
 {
 	struct reader r = reader_over(plain, len);
@@ -170,9 +172,9 @@ bool hello_ack_read(struct hello_ack *a, const uint8_t *plain, size_t len)
 
 	if (!is_message(&r, CONTROL_HELLO_ACK))
 		return false;
-	v.kind = read_u8(&r);
-	read_copy(&r, v.cookie, COOKIE_SIZE);
-	if (!tlvs_skip(&r) || !kind_valid(v.kind))
+	read_u8(&r);
+	v.number = read_u32(&r);
+	if (!tlvs_skip(&r))
 		return false;
 	*a = v;
 	return true;
@@ -180,15 +182,11 @@ bool hello_ack_read(struct hello_ack *a, const uint8_t *plain, size_t len)
 
 size_t hello_ack_write(uint8_t out[HELLO_ACK_SIZE], const struct hello_ack *a)
 {
-	struct writer w = writer_over(out, HELLO_ACK_SIZE);
-
-	write_u8(&w, CONTROL_BYTE(CONTROL_HELLO_ACK));
-	write_u8(&w, a->kind);
-	write_bytes(&w, a->cookie, COOKIE_SIZE);
-	return (size_t)(w.at - out);
+	out[0] = CONTROL_BYTE(CONTROL_HELLO_ACK);
+	out[1] = 0;
+	store_be32(out + 2, a->number);
+	return HELLO_ACK_SIZE;
 }
-
-/* ---- PROBE, PROBE_REQ, PROBE_ACK; byte 1 is reserved: 0 when sent, not looked at ---- */
 
 bool probe_read(struct probe *p, const uint8_t *plain, size_t len)
 {

@@ -168,7 +168,7 @@ enum path_kind { KIND_PATH = 0, KIND_TIME = 1 };
 
 #define CHALLENGE_SIZE 44
 #define HELLO_FIXED    40
-#define HELLO_ACK_SIZE 18
+#define HELLO_ACK_SIZE 6
 #define PROBE_FIXED    8
 #define PROBE_ACK_SIZE 13
 #define PROBE_REQ_SIZE 8
@@ -198,8 +198,7 @@ struct hello {
 #define HELLO_MAX (HELLO_FIXED + 3 + GROUPS_MAX * 16 + 3 + MACS_MAX * MAC_ADDR_SIZE)
 
 struct hello_ack {
-	uint8_t kind;
-	uint8_t cookie[COOKIE_SIZE];
+	uint32_t number; /* of the packet with the HELLO */
 };
 
 struct probe { /* PROBE and PROBE_REQ */

@@ -181,6 +181,7 @@ static bool sent_down(const struct endpoint *to, const uint8_t *packet, size_t l
 {
 	uint8_t plain[MESSAGE1_SIZE + 400];
 	struct challenge c;
+	struct hello_ack ack;
 	unsigned session;
 
 	MUST(len <= sizeof plain);
@@ -192,7 +193,10 @@ static bool sent_down(const struct endpoint *to, const uint8_t *packet, size_t l
 		MUST(endpoint_equal(&c.address, to) && c.time == f.now.cluster);
 		remember_cookie(session, c.kind, to, c.cookie);
 	}
-	return plain[0] == (0x10 | CONTROL_HELLO_ACK) && had_cookie(f.session[session].sid, to);
+	if (!hello_ack_read(&ack, plain, len))
+		return false;
+	MUST(f.in && ack.number == load_be32(f.in->data + HEADER_NUMBER));
+	return had_cookie(f.session[session].sid, to);
 }
 
 static void session_keys(struct session *s, const uint8_t secret[KEY_SIZE], uint64_t epoch)

@@ -25,7 +25,7 @@
 #define QUESTIONS SCRIPT_STEPS
 
 enum step { RAW, SEALED, ANSWER, RETRY, HINT, CLOCK, SEND, CHANGE, STEP_COUNT };
-enum sealed_flag { CHACHA = 1, SAME_NUMBER = 2, SPOILT = 4, IN_PLACE = 8, PRESENT_COOKIE = 16,
+enum sealed_flag { CHACHA = 1, SAME_NUMBER = 2, SPOILT = 4, IN_PLACE = 8, PRESENT_HELLO = 16,
 		PRESENT_UP = 32, PRESENT_DOWN = 64, OTHER_SESSION = 128 };
 enum answer_flag { SPOILT_ANSWER = 1, SAME_SID = 2, SAME_LOW = 4, OTHER_END = 8, OTHER_TIME = 16,
 		OTHER_VERSION = 32, TICKET = 64, GRANT_CHACHA = 128 };
@@ -284,13 +284,13 @@ static void step_raw(struct reader *script)
 	free(data);
 }
 
-/* Puts in what a script cannot know: the cookie, or the id of a probe, that is waited for. */
+/* Puts in what a script cannot know: the number of the HELLO, or the id of the probe, that is waited for. */
 static void patch(uint8_t *plain, size_t len, uint8_t flags)
 {
 	const struct pmtu *p = flags & PRESENT_UP ? &f.uplink.up : &f.uplink.down;
 
-	if ((flags & PRESENT_COOKIE) && len >= HELLO_ACK_SIZE)
-		memcpy(plain + 2, f.uplink.hello.cookie, COOKIE_SIZE);
+	if ((flags & PRESENT_HELLO) && len >= HELLO_ACK_SIZE)
+		store_be32(plain + 2, (uint32_t)f.uplink.hello.first);
 	for (unsigned i = 0; i < UPLINK_QUESTIONS && len >= RELAY_ANSWER_FIXED; i++)
 		if ((flags & PRESENT_UP) && plain[0] == CONTROL_BYTE(CONTROL_RELAY_ANSWER) &&
 				f.uplink.question[i].used) {

@@ -68,7 +68,7 @@ static const struct kind {
 } kinds[] = {
 	{CHALLENGE_SIZE, CHALLENGE_SIZE, false, read_challenge, write_challenge},
 	{HELLO_FIXED, HELLO_MAX, false, read_hello, write_hello},
-	{HELLO_ACK_SIZE, HELLO_ACK_SIZE, false, read_hello_ack, write_hello_ack},
+	{HELLO_ACK_SIZE, HELLO_ACK_SIZE, true, read_hello_ack, write_hello_ack},
 	{PROBE_FIXED, PROBE_FIXED, true, read_probe, write_probe},
 	{PROBE_ACK_SIZE, PROBE_ACK_SIZE, true, read_probe_ack, write_probe_ack},
 };

@@ -31,7 +31,7 @@ TIME_CHALLENGE = u8(0x11, 1) + CHALLENGE[2:]
 HELLO = u8(0x12, 0) + V4 + u16(1000) + COOKIE + u16(1400) + u16(25)
 GROUPS = u8(2) + data(u8(0xFF, 2) + bytes(14) + u8(0xFF, 5) + bytes(14))
 MACS = u8(3) + data(u8(2, 0, 0, 0, 0, 1))
-HELLO_ACK = u8(0x13, 0) + COOKIE
+HELLO_ACK = u8(0x13, 0) + struct.pack(">I", 419430400)
 PROBE = u8(0x14, 0) + u16(1400) + bytes(4)
 PROBE_ACK = u8(0x15, 0) + u16(1500) + struct.pack(">I", 1) + u8(0, 0, 1, 2, 3)
 PROBE_REQ = u8(0x16, 0) + u16(1400) + bytes(4)
@@ -154,7 +154,7 @@ server = {
 
 
 # ---- fuzz_uplink: options, then RAW, SEALED, ANSWER, RETRY, HINT, CLOCK, SEND, CHANGE ----
-COOKIE_FLAG, UP_FLAG, DOWN_FLAG = 0x10, 0x20, 0x40
+HELLO_FLAG, UP_FLAG, DOWN_FLAG = 0x10, 0x20, 0x40
 
 
 def down(plain, flags=0, sender=0, age=0, which=0, spoil=0):
@@ -187,23 +187,23 @@ def change(what, count=0, value=0):
 
 KEEPALIVE = u8(1)  # options
 START = tick() + answer()
-READY = START + down(HELLO_ACK, COOKIE_FLAG) + tick(0.1)
+READY = START + down(HELLO_ACK, HELLO_FLAG) + tick(0.1)
 
 uplink = {
     "session": KEEPALIVE + READY + down(IPV4) + down(ETHERNET) + down(b"") + send(3),
-    "chacha": u8(5) + tick() + answer(0x80) + down(HELLO_ACK, COOKIE_FLAG | 1) + down(IPV4, 1, 1),
+    "chacha": u8(5) + tick() + answer(0x80) + down(HELLO_ACK, HELLO_FLAG | 1) + down(IPV4, 1, 1),
     "on_demand": u8(0) + send(1) + answer() + send(2) + tick(200) + tick(100) + tick(250) + send(1),
     "spoilt": KEEPALIVE + tick() + answer(1, spoil=1) + answer(1, spoil=100) + answer() +
               down(IPV4, 4, spoil=30) + down(IPV4, 4) + down(IPV4),
     "retry": KEEPALIVE + tick() + retry(at=9, xor=1) + retry() + retry() + answer(),
     "late": KEEPALIVE + tick() + tick(2) + tick(4) + tick(6) + answer(which=2) + tick(1),
     "challenges": KEEPALIVE + READY + down(CHALLENGE) + down(TIME_CHALLENGE) + tick(0.3) +
-                  down(HELLO_ACK, COOKIE_FLAG) + tick(1) + tick(3),
+                  down(HELLO_ACK, HELLO_FLAG) + tick(1) + tick(3),
     "probes": KEEPALIVE + READY + down(PROBE_ACK, UP_FLAG) + tick(0.5) +
               down(PROBE + bytes(1432), DOWN_FLAG) + tick(0.5) + down(PROBE_ACK, UP_FLAG, 1) +
               tick(1) + tick(1) + tick(1) + tick(1) + tick(1),
-    "ticket": KEEPALIVE + tick() + answer(64, 40) + down(HELLO_ACK, COOKIE_FLAG) + send(1) +
-              hint(1) + tick(0.5) + down(HELLO_ACK, COOKIE_FLAG) + tick(1),
+    "ticket": KEEPALIVE + tick() + answer(64, 40) + down(HELLO_ACK, HELLO_FLAG) + send(1) +
+              hint(1) + tick(0.5) + down(HELLO_ACK, HELLO_FLAG) + tick(1),
     "hints": KEEPALIVE + READY + send(1) + hint() + hint() + hint(at=10, xor=1) + tick(1.5) +
              hint(1) + answer(),
     "renew": KEEPALIVE + READY + tick(200) + tick(150) + answer() + down(IPV4) +

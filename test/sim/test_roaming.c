@@ -348,6 +348,7 @@ static void set_group(struct sim_client *c, unsigned n)
 	struct instant now = client_now(c);
 
 	uplink_set_groups(&c->u, &now, groups, n != 0, &c->out);
+	client_tick(c); /* its timer is that of the HELLO from now on */
 }
 
 static unsigned group_known(const struct sim_server *s)
@@ -404,6 +405,60 @@ static void an_acknowledgement_of_the_past_ends_nothing(void **state)
 	world_run(w, TICKS_S(4));
 	check_equal(&w->net, group_known(&w->server[0]), 2);
 	check(&w->net, !c->u.hello.pending);
+	world_free(w);
+}
+
+/*
+ * A round trip is longer than a HELLO waits for its answer, so there are several
+ * under way that say the same.  An answer to the second one must not stand for
+ * what was said after the first was answered, and was lost.
+ */
+static void a_late_acknowledgement_is_not_for_what_was_said_since(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20, .delay = TICKS_MS(250));
+	struct sim_client *c = w->client[0];
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(4)); /* the cookie is young, all answers are in */
+	check(&w->net, !c->u.hello.pending);
+	set_group(c, 1);
+	world_run(w, TICKS_MS(550)); /* sent at 0 and 200 ms, the first is answered */
+	check_equal(&w->net, group_known(&w->server[0]), 1);
+	check(&w->net, !c->u.hello.pending);
+	c->up.cut = true;
+	set_group(c, 2);
+	world_run(w, TICKS_MS(180)); /* the answer to the second came */
+	c->up.cut = false;
+	check(&w->net, c->u.hello.pending);
+	world_run(w, TICKS_S(2));
+	check_equal(&w->net, group_known(&w->server[0]), 2);
+	check(&w->net, !c->u.hello.pending);
+	world_free(w);
+}
+
+/* Likewise where the message itself changes from one repeat to the next: the path MTU down. */
+static void an_acknowledgement_is_for_the_mtu_that_it_answers(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20, .delay = TICKS_MS(250));
+	struct sim_client *c = w->client[0];
+	uint16_t most;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(6));
+	most = client_at(&w->server[0], 0)->session->down_mtu;
+	check_equal(&w->net, most, 1500);
+	set_group(c, 1);
+	world_run(w, TICKS_MS(100));
+	c->up.cut = true;
+	for (unsigned i = 0; i < c->u.down.count; i++)
+		c->u.down.path[i].proven = 1300;
+	world_run(w, TICKS_MS(450)); /* the repeat says 1300 and is lost, the first one is answered */
+	check(&w->net, c->u.hello.pending);
+	c->up.cut = false;
+	world_run(w, TICKS_S(2));
+	check_equal(&w->net, client_at(&w->server[0], 0)->session->down_mtu, 1300);
 	world_free(w);
 }
 
@@ -684,6 +739,8 @@ int main(void)
 		cmocka_unit_test(the_clock_goes_back_only_by_a_handshake),
 		cmocka_unit_test(an_overtaken_hello_is_not_acknowledged),
 		cmocka_unit_test(an_acknowledgement_of_the_past_ends_nothing),
+		cmocka_unit_test(a_late_acknowledgement_is_not_for_what_was_said_since),
+		cmocka_unit_test(an_acknowledgement_is_for_the_mtu_that_it_answers),
 		cmocka_unit_test(twins_of_one_key_move_ever_less_often),
 		cmocka_unit_test(a_client_started_again_is_no_twin),
 		cmocka_unit_test(what_is_taken_back_stays_so),

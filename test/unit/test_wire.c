@@ -70,7 +70,7 @@ static const struct {
 } messages[] = {
 	{0x11, CHALLENGE_SIZE, true, read_challenge, write_challenge},
 	{0x12, HELLO_FIXED, true, read_hello, write_hello},
-	{0x13, HELLO_ACK_SIZE, true, read_hello_ack, write_hello_ack},
+	{0x13, HELLO_ACK_SIZE, false, read_hello_ack, write_hello_ack},
 	{0x14, PROBE_FIXED, false, read_probe, write_probe},
 	{0x15, PROBE_ACK_SIZE, false, read_probe_ack, write_probe_ack},
 	{0x16, PROBE_REQ_SIZE, false, read_probe, write_probe_req},
