@@ -122,8 +122,9 @@ static struct uplink_session *free_session(struct uplink *u)
 
 /*
  * Anywhere in 45 … 80 % of the rest, so that clients do not come all at once.
- * Sessions end with the epochs, which makes waves all the same: in a large
- * cluster the peak is 1.9 times the mean, and from 50 % on it would be 2.3 times.
+ * Sessions end with the epochs, which makes waves all the same: in a large cluster
+ * the peak is 1.9 times the mean.  From 50 % on it would be 2.3 times, and what
+ * flattens that keeps those together who began together (docs/adr/0016).
  */
 ticks uplink_renewal(struct uplink *u, ticks rest)
 {

@@ -85,10 +85,13 @@ static void sent_message1(const uint8_t *packet, size_t len)
 
 static struct session *session_of(const uint8_t *packet)
 {
-	for (unsigned i = 0; i < MIN(f.session_count, SESSIONS); i++)
-		if (!memcmp(f.session[i].sid, packet + HEADER_TO, SID_SIZE) &&
-				f.session[i].kid == packet[HEADER_KID])
-			return &f.session[i];
+	/* the newest first: once a session is over, another one may have its id */
+	for (unsigned i = 1; i <= MIN(f.session_count, SESSIONS); i++) {
+		struct session *s = &f.session[(f.session_count - i) % SESSIONS];
+
+		if (!memcmp(s->sid, packet + HEADER_TO, SID_SIZE) && s->kid == packet[HEADER_KID])
+			return s;
+	}
 	MUST(!"a packet in a session that was not granted");
 	return NULL;
 }
