@@ -22,10 +22,12 @@ import threading
 import time
 
 from cluster import ANYCAST, HERE, ClusterNet, Stream
-from lab import LabError, tool, wait_until
+from lab import BUILD, LabError, tool, wait_until
 
 PORTS = "20000-29999"
 MEGABYTE = 1_000_000
+PROGRAMS = {"udp": [os.path.join(BUILD, "test", "traffic", "udppeer")],
+            "tcp": [sys.executable, "-u", os.path.join(HERE, "peer.py")]}
 HOST = {"a": ("198.51.100.18", "2001:db8:11::2"), "w": ("198.51.100.22", "2001:db8:12::2")}
 
 
@@ -88,32 +90,28 @@ class Relay:
         self.token = [side.get("token") for side in made["sides"]]
 
     def call(self, side, family=4):
-        """The words that peer.py needs for this side: address and port."""
+        """Where this side sends to: address and port."""
         return ANYCAST[family], self.port[side]
 
 
 class Peer(Stream):
-    """peer.py on a node."""
+    """One end of a relay, on a node: what to call, and the program's other words."""
 
-    def __init__(self, node, kind, *words):
-        self.node = node
-        self.process = node.spawn(f"{kind}-{node.name}-{words[1]}", sys.executable, "-u",
-                                  os.path.join(HERE, "peer.py"), kind,
+    def __init__(self, node, kind, call, *words):
+        self.process = node.spawn(f"{kind}-{node.name}-{call[1]}", *PROGRAMS[kind], *call,
                                   *(w for w in words if w is not None))
 
-    def wait_met(self, timeout=10):
-        self.process.wait_log("met", timeout)
-
     def begin(self):
+        """Numbers, instead of greetings."""
         self.process.kill(signal.SIGUSR1)
 
 
 def udp_pair(relay, x, y, rate, families=(4, 4)):
     """Both ends of a UDP relay, which have met and send numbers now."""
-    peers = [Peer(node, "udp", *relay.call(side, family), rate, relay.token[side])
+    peers = [Peer(node, "udp", relay.call(side, family), rate, relay.token[side])
              for side, (node, family) in enumerate(zip((x, y), families))]
     for peer in peers:
-        peer.wait_met()
+        peer.process.wait_log("met")
     for peer in peers:
         peer.begin()
     return peers
@@ -128,6 +126,8 @@ def finish_pair(peers):
         if peer.process.wait(30):
             raise LabError(f"{peer.process.name}:\n{peer.process.log()}")
         results.append(peer.result())
+        if results[-1]["overflow"]:
+            raise LabError(f"{peer.process.name} was too slow for {results[-1]['overflow']} datagrams")
     return [(results[1 - i]["sent"], results[i]) for i in (0, 1)]
 
 
@@ -201,7 +201,7 @@ def begin_transfer(net, relay, size, families=(4, 4), back=MEGABYTE):
     for path, length in zip(files, (size, back)):
         tool("dd", "if=/dev/urandom", f"of={path}", f"bs={length}", "count=1", "status=none",
              "iflag=fullblock")
-    peers = [Peer(node, "tcp", *relay.call(side, families[side]), files[side], "-",
+    peers = [Peer(node, "tcp", relay.call(side, families[side]), files[side], "-",
                   relay.token[side])
              for side, node in ((0, net.x), (1, net.y))]
     return peers, (size, back)

@@ -17,7 +17,7 @@ from scapy.all import IP, TCP, UDP
 from attack import Attacker, Meter, anycast, endpoint, ip, tcp, udp
 from cluster import ANYCAST, LAN
 from lab import Lab, wait_until
-from relays import (HOST, MEGABYTE, Peer, RelayNet, begin_transfer, finish_pair, finish_transfer,
+from relays import (HOST, MEGABYTE, RelayNet, begin_transfer, finish_pair, finish_transfer,
                     throttled, udp_pair)
 
 A, W = HOST["a"][0], HOST["w"][0]
