@@ -12,25 +12,12 @@ ready when c1 reaches the server's inner address and c2's.
 import os
 import shutil
 
+import common
 from anyrelay import Client, Server, available
 from lab import LabError, tool, wait_until
 
-OUTER = {"c1": "192.0.2.1", "s": "192.0.2.2", "s2": "192.0.2.5", "c2": "192.0.2.6"}
+OUTER = dict(zip(("c1", "s", "s2", "c2"), common.OUTER))
 INNER = {"s": "10.88.0.1", "c1": "10.88.0.2", "c2": "10.88.0.3"}
-
-
-def make_nodes(lab):
-    c1, s, c2 = (lab.node(name) for name in ("c1", "s", "c2"))
-    lab.link(c1, "e0", s, "e1")
-    lab.link(c2, "e0", s, "e2")
-    c1.address("e0", f"{OUTER['c1']}/30")
-    s.address("e1", f"{OUTER['s']}/30")
-    s.address("e2", f"{OUTER['s2']}/30")
-    c2.address("e0", f"{OUTER['c2']}/30")
-    c1.route(f"default via {OUTER['s']}")
-    c2.route(f"default via {OUTER['s2']}")
-    s.forward()
-    return c1, s, c2
 
 
 def wait_ready(c1):
@@ -166,7 +153,7 @@ PEERS = [Anyrelay, Wireguard, Openvpn, Uanytun]
 
 def start(peer, lab):
     """The three nodes and the daemons of the peer between them, ready for traffic."""
-    c1, s, c2 = make_nodes(lab)
+    c1, s, c2 = common.make_nodes(lab, "c1", "c2")
     daemons = peer.start(lab, c1, s, c2)
     try:
         wait_ready(c1)

@@ -15,29 +15,29 @@ in the same round, and how far the rounds lay apart.
   program      time in the relay itself per packet that it passes on: of the BPF program by the
                kernel's own count, of others the CPU time of their processes
 
-direct is s as a plain router, with no translation: what the machine does at best.  coturn
-brings its own load: clients at x whose packets go to a peer at y, which returns them.
+direct is s as a plain router, with no translation: what the machine does at best.  All are sent
+the same load; to coturn x is a TURN client with one allocation and one channel to y, which puts
+four bytes in front of each packet.
 """
 
 import contextlib
 import json
 import os
-import re
 import shutil
 import statistics
 import sys
-import time
 
+import common
 from anyrelay import Server, available
 from common import UDP_PORT, spread, table, udp_run
-from lab import LabError, Lab, tool, wait_until
+from lab import Lab, tool, wait_until
 
 TCPLOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tcpload.py")
-OUTER = {"x": "192.0.2.1", "s": "192.0.2.2", "s2": "192.0.2.5", "y": "192.0.2.6"}
+OUTER = dict(zip(("x", "s", "s2", "y"), common.OUTER))
 TCP_PORT = 5201            # where y listens
 PACED_RATE = 50_000
 REFERENCE = "nftables"
-TURN_CLIENTS, TURN_PEER_PORT = 100, 3480
+TURN_PORT = 3478
 # key, heading, digits
 METRICS = [
     ("tcp_mbps", "tcp Mbit/s", 0),
@@ -60,6 +60,10 @@ class Direct:
     """No relay at all: s routes."""
 
     name, program = "direct", None
+    entrance = OUTER["y"]  # where x sends to
+    tcp = udp = True       # what it relays
+    turn = False
+    process = None         # if it is one, its CPU time is the program's
 
     @classmethod
     def missing(cls):
@@ -71,20 +75,21 @@ class Direct:
         self.x, self.s, self.y = x, s, y
 
     def target(self, protocol):
-        return OUTER["y"], TCP_PORT if protocol == "tcp" else UDP_PORT
+        return self.entrance, TCP_PORT if protocol == "tcp" else UDP_PORT
 
     def program_seconds(self):
-        return 0.0
+        return self.process.cpu_seconds() if self.process else 0.0
 
     def measure(self, seconds):
         with bpf_stats():
-            return measure_tcp(self, seconds) | measure_udp(self, seconds / 2)
+            return (measure_tcp(self, seconds) if self.tcp else {}) \
+                | (measure_udp(self, seconds / 2) if self.udp else {})
 
 
 class Nftables(Direct):
     """The kernel's address translation, with connection tracking."""
 
-    name = "nftables"
+    name, entrance = "nftables", OUTER["s"]
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
@@ -100,9 +105,6 @@ class Nftables(Direct):
                     ip daddr {OUTER['y']} masquerade
                 }}
             }}""")
-
-    def target(self, protocol):
-        return OUTER["s"], TCP_PORT if protocol == "tcp" else UDP_PORT
 
 
 class Anyrelay(Direct):
@@ -130,18 +132,9 @@ class Anyrelay(Direct):
         return sum(p.get("run_time_ns", 0) for p in shown if p.get("name", "").startswith("relay")) / 1e9
 
 
-class Process(Direct):
-    """A relay of TCP that is a process: its CPU time is the program's."""
-
-    def target(self, protocol):
-        return OUTER["s"], TCP_PORT
-
-    def measure(self, seconds):
-        return measure_tcp(self, seconds)
-
-
-class Haproxy(Process):
+class Haproxy(Direct):
     name = program = "haproxy"
+    entrance, udp = OUTER["s"], False
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
@@ -161,21 +154,27 @@ listen relay
         wait_until(lambda: s.listens(TCP_PORT), "haproxy")
 
 
-class Socat(Process):
+class Socat(Direct):
+    """One process for each protocol."""
+
     name = program = "socat"
+    entrance = OUTER["s"]
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
-        self.process = s.spawn("socat", "socat", "-b", 65536,
-                               f"TCP-LISTEN:{TCP_PORT},bind={OUTER['s']},reuseaddr",
-                               f"TCP:{OUTER['y']}:{TCP_PORT}")
-        wait_until(lambda: s.listens(TCP_PORT), "socat")
+        s.spawn("socat-tcp", "socat", "-b", 65536,
+                f"TCP-LISTEN:{TCP_PORT},bind={OUTER['s']},reuseaddr", f"TCP:{OUTER['y']}:{TCP_PORT}")
+        self.process = s.spawn("socat-udp", "socat", "-b", 65536,
+                               f"UDP4-LISTEN:{UDP_PORT},bind={OUTER['s']}",
+                               f"UDP4:{OUTER['y']}:{UDP_PORT}")
+        wait_until(lambda: s.listens(TCP_PORT) and s.listens(UDP_PORT, "udp"), "socat")
 
 
 class Coturn(Direct):
-    """A TURN server.  Each message of its load program is relayed twice: there and back."""
+    """A TURN server."""
 
     name, program = "coturn", "turnserver"
+    tcp, turn = False, True
 
     def __init__(self, lab, x, s, y):
         super().__init__(lab, x, s, y)
@@ -183,39 +182,13 @@ class Coturn(Direct):
                                "--no-cli", "--listening-ip", OUTER["s"], "--relay-ip", OUTER["s2"],
                                "--log-file", "stdout", "--pidfile", lab.path("turn.pid"),
                                "--db", lab.path("turn.sqlite"))
-        wait_until(lambda: s.listens(3478, "udp"), "coturn")
-        y.spawn("turnutils_peer", "turnutils_peer", "-L", OUTER["y"], "-p", TURN_PEER_PORT)
-        wait_until(lambda: y.listens(TURN_PEER_PORT, "udp"), "coturn's peer")
+        wait_until(lambda: s.listens(TURN_PORT, "udp"), "coturn")
 
-    def measure(self, seconds):
-        count = int(seconds * 1000)  # each client sends one a millisecond
-        cpu, began = self.process.cpu_seconds(), time.monotonic()
-        said = self.x.run("turnutils_uclient", "-c", "-e", OUTER["y"], "-r", TURN_PEER_PORT, "-l", 64,
-                          "-m", TURN_CLIENTS, "-n", count, "-z", 1, OUTER["s"], timeout=120)
-        found = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)", said)
-        if not found:
-            raise LabError(f"turnutils_uclient said nothing of its messages:\n{said[-500:]}")
-        sent, got = (int(word) for word in found[-1])
-        took = time.monotonic() - began
-        return {"udp64_pps": (sent + got) / took,
-                "program_us": (self.process.cpu_seconds() - cpu) / max(sent + got, 1) * 1e6}
+    def target(self, protocol):
+        return OUTER["s"], TURN_PORT
 
 
 PEERS = [Direct, Nftables, Anyrelay, Haproxy, Socat, Coturn]
-
-
-def make_nodes(lab):
-    x, s, y = (lab.node(name) for name in ("x", "s", "y"))
-    lab.link(x, "e0", s, "e1")
-    lab.link(y, "e0", s, "e2")
-    x.address("e0", f"{OUTER['x']}/30")
-    s.address("e1", f"{OUTER['s']}/30")
-    s.address("e2", f"{OUTER['s2']}/30")
-    y.address("e0", f"{OUTER['y']}/30")
-    x.route(f"default via {OUTER['s']}")
-    y.route(f"default via {OUTER['s2']}")
-    s.forward()
-    return x, s, y
 
 
 def measure_tcp(peer, seconds):
@@ -231,7 +204,7 @@ def measure_tcp(peer, seconds):
 
 def measure_udp(peer, seconds):
     def run(rate):
-        return udp_run(peer.x, peer.y, OUTER["y"], 64, rate, seconds, peer.target("udp"))
+        return udp_run(peer.x, peer.y, OUTER["y"], 64, rate, seconds, peer.target("udp"), peer.turn)
     out = {"udp64_pps": run(0)[2]}
     cpu, program = machine_cpu_seconds(), peer.program_seconds()
     sent, received, _ = run(PACED_RATE)
@@ -259,7 +232,7 @@ def bpf_stats():
 def measure(kind, seconds):
     """One round of one relay: {metric: value}"""
     with Lab(f"bench-relay-{kind.name}") as lab:
-        return kind(lab, *make_nodes(lab)).measure(seconds)
+        return kind(lab, *common.make_nodes(lab, "x", "y")).measure(seconds)
 
 
 def cells(values, form):
