@@ -46,10 +46,7 @@ static __always_inline void own_address(union address *a, bool v4)
 
 /* ---- the way out ---- */
 
-/*
- * Each packet of a GSO frame must fit, and as long as it will be: the kernel compares with what
- * we say, and takes the route's MTU and what it has learnt of the path into account.
- */
+/* Each packet of a GSO frame must fit, and as long as it will be. */
 static __always_inline __u32 length_out(struct __sk_buff *skb, const struct packet *p,
 		const struct way *w)
 {
@@ -60,19 +57,34 @@ static __always_inline __u32 length_out(struct __sk_buff *skb, const struct pack
 	return len + (__u32)w->growth;
 }
 
+/*
+ * The device's MTU is what counts, as in a router.  Were the kernel asked whether the packet fits
+ * (tot_len), it would count what it has been told of paths as well, and everybody can tell it
+ * something: an ICMP error about an echo reply is enough (ADR 31).
+ */
+static __always_inline int check_mtu(struct __sk_buff *skb, struct packet *p, const struct way *w)
+{
+	__u32 mtu = 0;
+
+	if (bpf_check_mtu(skb, w->fib.ifindex, &mtu, 0, 0) < 0)
+		return DROP(ROUTE);
+	if (length_out(skb, p, w) <= mtu)
+		return GO;
+	p->mtu = mtu - (__u32)w->growth;
+	return p->fragment == LATER ? DROP(FRAGMENT) : UP(TOO_BIG);
+}
+
 static __always_inline int find_way(struct __sk_buff *skb, struct packet *p,
 		const struct relay_entry *e, struct way *w)
 {
 	const __u32 *to = (const __u32 *)e->to;
 	struct bpf_fib_lookup *f = &w->fib;
-	__u32 len = length_out(skb, p, w);
 	long result;
 
 	f->family = w->to_v4 ? 2 : 10; /* AF_INET, AF_INET6: no header that clang can have here */
 	f->l4_protocol = p->protocol;
 	f->sport = e->out_port;
 	f->dport = e->to_port;
-	f->tot_len = len > 0xffff ? 0xffff : (__u16)len;
 	f->ifindex = skb->ifindex;
 	if (w->to_v4) {
 		f->tos = p->class;
@@ -87,13 +99,14 @@ static __always_inline int find_way(struct __sk_buff *skb, struct packet *p,
 	/* A host that is no router sends back by the device that it came by. */
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		result = bpf_fib_lookup(skb, f, sizeof *f, BPF_FIB_LOOKUP_OUTPUT);
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		p->mtu = f->mtu_result - (__u32)w->growth;
-		return p->fragment == LATER ? DROP(FRAGMENT) : UP(TOO_BIG);
-	}
-	/* redirect_neigh() asks for a neighbour that is not known. */
-	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ?
-		GO : DROP(ROUTE);
+	/*
+	 * redirect_neigh() asks for a neighbour that is not known.  "Too big" is said of the packet
+	 * as it came: what counts is how long it will be.
+	 */
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH &&
+			result != BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return DROP(ROUTE);
+	return check_mtu(skb, p, w);
 }
 
 static __noinline int send_out(const struct way *w)

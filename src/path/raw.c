@@ -14,12 +14,25 @@
 #define IPV6_HEADER      40
 #define IPV6_DESTINATION 24
 
-/* IPPROTO_RAW: the header is the caller's, in both families. */
+/*
+ * IPPROTO_RAW: the header is the caller's, in both families.  PROBE: what somebody has told the
+ * kernel about the path to a host does not count, but the device's MTU alone (ADR 31).
+ */
 static int open_one(int family)
 {
 	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+	const int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
+	int result;
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4) :
+			setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6)) {
+		result = -errno;
+		close(fd);
+		return result;
+	}
+	return fd;
 }
 
 int raw_open(struct raw *r, char *error, size_t error_size)

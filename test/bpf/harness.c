@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <sched.h>
@@ -51,8 +52,10 @@ static bool set_up_network(void)
 		"ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev up0 && "
 		"ip -6 neigh add fd00::2 lladdr 02:00:00:00:00:02 dev up0 && "
 		"ip route add default via 10.0.0.2 && ip -6 route add default via fd00::2 && "
-		"ip route add " NARROW4 " via 10.0.0.2 mtu lock 1300 && "
-		"ip -6 route add " NARROW6 " via fd00::2 mtu lock 1300 && "
+		"ip link add narrow0 mtu 1300 type veth peer name narrow1 mtu 1300 && "
+		"ip link set narrow0 up && ip link set narrow1 up && "
+		"ip addr add 10.0.1.1/24 dev narrow0 && ip addr add fd00:1::1/64 dev narrow0 nodad && "
+		"ip route add " NARROW4 " via 10.0.1.2 && ip -6 route add " NARROW6 " via fd00:1::2 && "
 		"ip route add unreachable " NO_ROUTE4 " && ip -6 route add unreachable " NO_ROUTE6;
 	struct ifreq request = {.ifr_name = "up0"};
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -161,6 +164,49 @@ void harness_run(const uint8_t *frame, size_t len, unsigned gso_size, unsigned g
 		o->verdict = MIXED;
 	if ((events != seen) != (o->verdict == UP) || (o->verdict == UP && last.reason != o->reason))
 		o->verdict = MIXED;
+}
+
+void harness_arrive(const uint8_t *frame, size_t len)
+{
+	struct sockaddr_ll far = {.sll_family = AF_PACKET, .sll_halen = 6,
+		.sll_ifindex = (int)if_nametoindex("far0")};
+	int fd = socket(AF_PACKET, SOCK_RAW, 0);
+	uint8_t out[FRAME_MAX];
+
+	memcpy(out, frame, len);
+	memcpy(out, mac, 6);
+	memset(out + 6, 2, 6);
+	if (sendto(fd, out, len, 0, (struct sockaddr *)&far, sizeof far) < 0)
+		fprintf(stderr, "a packet cannot be sent to the uplink: %s\n", strerror(errno));
+	close(fd);
+}
+
+unsigned harness_flood(const uint8_t *frame, size_t len, unsigned times)
+{
+	uint64_t before[RELAY_COUNTERS], after[RELAY_COUNTERS];
+	struct __sk_buff ctx = {.ifindex = uplink};
+	uint8_t in[FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = in, .data_size_in = (uint32_t)len,
+			.ctx_in = &ctx, .ctx_size_in = sizeof ctx, .repeat = (int)times);
+	unsigned up_count = 0;
+
+	memcpy(in, frame, len);
+	memcpy(in, mac, 6);
+	relay_bpf_totals(bpf, before, before + RELAY_UP_COUNT);
+	if (bpf_prog_test_run_opts(program, &run) != 0)
+		fprintf(stderr, "BPF_PROG_TEST_RUN, %u times: %s\n", times, strerror(errno));
+	relay_bpf_totals(bpf, after, after + RELAY_UP_COUNT);
+	for (int i = 0; i < RELAY_UP_COUNT; i++)
+		up_count += (unsigned)(after[i] - before[i]);
+	return up_count;
+}
+
+unsigned harness_poll(bool *more)
+{
+	unsigned seen = events;
+
+	*more = relay_bpf_poll(bpf);
+	return events - seen;
 }
 
 const char *outcome_text(const struct outcome *o)

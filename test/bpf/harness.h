@@ -15,7 +15,7 @@
 #define ANY_WAY (-1)
 
 /* The uplink has an MTU of 1500; ways to these differ. */
-#define NARROW4   "203.0.113.50"  /* MTU 1300 */
+#define NARROW4   "203.0.113.50"  /* by another device, of MTU 1300 */
 #define NARROW6   "2001:db8:9::50"
 #define NO_ROUTE4 "203.0.113.60"
 #define NO_ROUTE6 "2001:db8:9::60"
@@ -36,6 +36,12 @@ void harness_close(void);
 struct relay_bpf *harness_bpf(void);
 void harness_run(const uint8_t *frame, size_t len, unsigned gso_size, unsigned gso_segments,
 		struct outcome *o);
+/* The kernel itself receives a packet at the uplink. */
+void harness_arrive(const uint8_t *frame, size_t len);
+/* Runs it so many times and polls nothing; how many have gone up. */
+unsigned harness_flood(const uint8_t *frame, size_t len, unsigned times);
+/* One relay_bpf_poll(): how many events it took, and whether there may be more. */
+unsigned harness_poll(bool *more);
 const char *outcome_text(const struct outcome *o);
 
 #endif

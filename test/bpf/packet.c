@@ -100,6 +100,27 @@ size_t spec_build(const struct spec *s, uint8_t frame[FRAME_MAX])
 	return ETHER + at + l4 + s->payload;
 }
 
+size_t spec_build_error(const struct spec *s, uint8_t type, uint8_t code, uint32_t word,
+		const uint8_t *quoted, size_t len, uint8_t frame[FRAME_MAX])
+{
+	struct spec error = {.v4 = s->v4, .protocol = s->v4 ? 1 : 58, .ttl = 64, .later = true};
+	uint8_t icmp[FRAME_MAX] = {type, code};
+	uint64_t sum = 0;
+	uint16_t check;
+
+	store_be32(icmp + 4, word);
+	memcpy(icmp + 8, quoted, len);
+	memcpy(error.src, s->src, 16);
+	memcpy(error.dst, s->dst, 16);
+	if (!s->v4)
+		sum = csum_pseudo(error.src, error.dst, 16, 58, (uint32_t)(8 + len));
+	check = csum_finish(csum_add(sum, icmp, 8 + len));
+	memcpy(icmp + 2, &check, 2);
+	error.payload = 8 + len;
+	error.data = icmp;
+	return spec_build(&error, frame);
+}
+
 static bool parse_l4(struct spec *s, const uint8_t *p, size_t len)
 {
 	size_t header = s->protocol == 17 ? 8 : 20;

@@ -38,6 +38,9 @@ struct spec {
 
 /* The frame; the length with its Ethernet header (of which only the type is set). */
 size_t spec_build(const struct spec *s, uint8_t frame[FRAME_MAX]);
+/* An ICMP error from s->src to s->dst: what stands behind its checksum, and what it quotes. */
+size_t spec_build_error(const struct spec *s, uint8_t type, uint8_t code, uint32_t word,
+		const uint8_t *quoted, size_t len, uint8_t frame[FRAME_MAX]);
 /*
  * A TCP or UDP packet without IP options, extension headers or fragments, as a description;
  * its data are borrowed.  False: it is something else.

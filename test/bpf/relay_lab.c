@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 #include "base/addr.h"
-#include "base/csum.h"
 #include "base/util.h"
 #include "packet.h"
 #include "path/relay_bpf.h"
@@ -131,23 +130,13 @@ static void pass_on(struct spec *s, const struct lab_relay *r, bool from_caller)
 /* "Fragmentation needed" (RFC 792, RFC 1191), "packet too big" (RFC 4443), from the anycast address. */
 static void tell_too_big(const struct spec *s, const struct relay_event *e)
 {
-	struct spec error = {.v4 = s->v4, .protocol = s->v4 ? 1 : 58, .ttl = 64, .later = true};
-	size_t quoted = MIN(e->len, s->v4 ? 28u : 1000u), skip = s->v4 ? 12 : 0;
-	uint8_t icmp[1008] = {s->v4 ? 3 : 2, s->v4 ? 4 : 0}, frame[FRAME_MAX];
-	uint64_t sum = 0;
-	uint16_t check;
+	struct spec error = {.v4 = s->v4};
+	uint8_t frame[FRAME_MAX];
 
-	store_be32(icmp + 4, e->mtu);
-	memcpy(icmp + 8, e->data, quoted);
 	memcpy(error.src, s->dst, 16);
 	memcpy(error.dst, s->src, 16);
-	if (!s->v4)
-		sum = csum_pseudo(error.src + skip, error.dst + skip, 16, 58, (uint32_t)(8 + quoted));
-	check = csum_finish(csum_add(sum, icmp, 8 + quoted));
-	memcpy(icmp + 2, &check, 2);
-	error.payload = 8 + quoted;
-	error.data = icmp;
-	send_ip(frame + ETHER, spec_build(&error, frame) - ETHER);
+	send_ip(frame + ETHER, spec_build_error(&error, s->v4 ? 3 : 2, s->v4 ? 4 : 0, e->mtu,
+			e->data, MIN(e->len, s->v4 ? 28u : 1000u), frame) - ETHER);
 }
 
 static void up(void *arg, const struct relay_event *e)

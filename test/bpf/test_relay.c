@@ -251,8 +251,8 @@ static const struct row rows[] = {
 	{"fills the MTU", ALL, BOTH, SENT, 0, fills_mtu},
 	{"above the MTU", ALL, BOTH, UP_(TOO_BIG), over_mtu},
 	{"far above the MTU", ALL, BOTH, UP_(TOO_BIG), too_big},
-	{"fills the MTU of its route", ALL, BOTH, SENT, 0, narrow_fits},
-	{"above the MTU of its route", ALL, BOTH, UP_(TOO_BIG), narrow_too_big},
+	{"fills the MTU of its device", ALL, BOTH, SENT, 0, narrow_fits},
+	{"above the MTU of its device", ALL, BOTH, UP_(TOO_BIG), narrow_too_big},
 	{"GSO frame", ALL, BOTH, SENT, 0, gso_fits},
 	{"GSO frame with segments above the MTU", ALL, BOTH, UP_(TOO_BIG), gso_too_big},
 	{"UDP without checksum", V44, UDP, SENT, 0, no_checksum},
@@ -357,7 +357,8 @@ static void table(void **state)
 
 int main(void)
 {
-	static struct CMUnitTest tests[16] = {cmocka_unit_test(table)};
+	static struct CMUnitTest tests[32] = {cmocka_unit_test(table)};
+	size_t count = 1;
 	bool permitted;
 	const char *wrong = harness_open(&permitted);
 	int result;
@@ -366,8 +367,11 @@ int main(void)
 		printf(permitted ? "Bail out! %s\n" : "1..0 # SKIP %s\n", wrong);
 		return permitted ? 1 : 0;
 	}
-	memcpy(tests + 1, more_tests, more_test_count * sizeof tests[0]);
-	result = _cmocka_run_group_tests("relay", tests, 1 + more_test_count, NULL, NULL);
+	memcpy(tests + count, more_tests, more_test_count * sizeof tests[0]);
+	count += more_test_count;
+	memcpy(tests + count, header_tests, header_test_count * sizeof tests[0]);
+	count += header_test_count;
+	result = _cmocka_run_group_tests("relay", tests, count, NULL, NULL);
 	harness_close();
 	return result;
 }
