@@ -149,6 +149,8 @@ int relay_role_start(struct daemon *d, char error[SENTENCE]);
 int relay_role_run(struct daemon *d, char error[SENTENCE]);
 /* What a reload or another list of servers may change. */
 void relay_role_apply(struct daemon *d);
+/* Once a second. */
+void relay_role_tick(struct daemon *d);
 void relay_role_stop(struct daemon *d);
 void relay_role_free(struct daemon *d);
 

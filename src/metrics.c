@@ -231,6 +231,8 @@ static void put_relay_packets(struct exposition *e, const struct relay_figures *
 #undef X
 	metric_counter(e, "relay_", "unsent", "packets that the raw sockets refused");
 	metric_count(e, f->unsent);
+	metric_counter(e, "relay_", "reattached", "times that the program was attached anew, to an uplink that had gone");
+	metric_count(e, f->reattached);
 }
 
 static void put_relays(struct daemon *d, struct exposition *e)

@@ -184,10 +184,15 @@ static const struct {
 	{SCMP_SYS(ioctl), INT_IS(1, FIONREAD)},
 	{SCMP_SYS(ioctl), INT_IS(1, TCGETS)},
 	{SCMP_SYS(ioctl), INT_IS(1, SIOCGIFINDEX)},
-	/* the relays' table, by descriptors that are open: no programs, no new maps */
+	{SCMP_SYS(ioctl), INT_IS(1, SIOCGIFHWADDR)},
+	/*
+	 * The relays' table, by descriptors that are open: no programs, no new maps.  And what such a
+	 * descriptor is: libbpf asks when it attaches one to an uplink that is back.
+	 */
 	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_LOOKUP_ELEM)},
 	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_UPDATE_ELEM)},
 	{SCMP_SYS(bpf), INT_IS(0, BPF_MAP_DELETE_ELEM)},
+	{SCMP_SYS(bpf), INT_IS(0, BPF_OBJ_GET_INFO_BY_FD)},
 	/* no memory that can be run */
 	{SCMP_SYS(mmap), BITS_ARE(2, PROT_EXEC, 0)},
 	{SCMP_SYS(mprotect), BITS_ARE(2, PROT_EXEC, 0)},

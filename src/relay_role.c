@@ -83,6 +83,18 @@ static void remember(struct relay_ids *list, const struct relay *r)
 	memcpy(list->id[list->count++], r->id, RELAY_ID_SIZE);
 }
 
+/* A side that is sent packets unasked has answered, here or elsewhere: its host is no silent one. */
+static void note_answers(struct relay_role *role, const struct relay *was, const struct relay *now)
+{
+	for (unsigned i = 0; i < 2u * now->span; i++) {
+		const struct relay_side *side = &now->side[i % 2];
+		unsigned offset = i / 2;
+
+		if (relay_unanswered(&was->side[i % 2], offset) && relay_latched(side, offset))
+			relay_bpf_heard(role->bpf, side->leg[offset].at.ip);
+	}
+}
+
 static void changed(void *arg, const struct relay *was, const struct relay *now)
 {
 	struct relay_role *role = arg;
@@ -99,6 +111,8 @@ static void changed(void *arg, const struct relay *was, const struct relay *now)
 	}
 	if (now)
 		put_entries(role, now);
+	if (was && now)
+		note_answers(role, was, now);
 	clock_read(&at);
 	relay_input_changed(role->input, &at, was, now);
 	ring_bell(role->wake);
@@ -138,6 +152,13 @@ static uint64_t passed(struct relay_output *out, bool v4, uint8_t protocol, uint
 	uint64_t packets, bytes;
 
 	return relay_bpf_counters(role->bpf, &key, &packets, &bytes) ? 0 : packets;
+}
+
+static bool admit(struct relay_output *out, const uint8_t ip[16])
+{
+	struct relay_role *role = container_of(out, struct relay_role, out);
+
+	return relay_bpf_admit(role->bpf, ip);
 }
 
 /* In relay_bpf_poll(). */
@@ -257,7 +278,7 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 	memcpy(o.anycast6, c->listen[FAMILY_V6].ip, 16);
 	memcpy(in.anycast4, o.anycast4, 16);
 	memcpy(in.anycast6, o.anycast6, 16);
-	role->out = (struct relay_output){send_raw, ask, passed};
+	role->out = (struct relay_output){send_raw, ask, passed, admit};
 	role->relays = relays_new(&o);
 	in.relays = role->relays;
 	role->input = role->relays ? relay_input_new(&in) : NULL;
@@ -417,6 +438,12 @@ int relay_role_run(struct daemon *d, char error[SENTENCE])
 	return -failed;
 }
 
+void relay_role_tick(struct daemon *d)
+{
+	if (d->relay.bpf)
+		relay_bpf_tend(d->relay.bpf);
+}
+
 void relay_role_figures(struct relay_role *role, struct relay_figures *f)
 {
 	relays_lock(role->relays);
@@ -428,6 +455,7 @@ void relay_role_figures(struct relay_role *role, struct relay_figures *f)
 	f->door_crowded = role->door.crowded;
 	relays_unlock(role->relays);
 	f->mesh = role->mesh.count;
+	f->reattached = relay_bpf_reattached(role->bpf);
 	relay_bpf_totals(role->bpf, f->up, f->bpf_drops);
 }
 

@@ -430,6 +430,7 @@ void server_role_tick(struct daemon *d, const struct instant *now)
 			notices_serve(d->notices, now);
 		if (d->lent)
 			lent_serve(d->lent, now);
+		relay_role_tick(d);
 		next_tick = now->boot + TICKS_S(1);
 	}
 	if (d->registry.ops->serve)

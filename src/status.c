@@ -168,6 +168,7 @@ static json_t *relay_json(struct daemon *d)
 	RELAYS_COUNTERS(X)
 #undef X
 	set_number(o, "unsent", f.unsent);
+	set_number(o, "reattached", f.reattached);
 #define X(name, key, budget, text) set_number(up, key, f.up[RELAY_UP_##name]);
 	RELAY_UP_REASONS(X)
 #undef X

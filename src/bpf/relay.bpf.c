@@ -40,6 +40,13 @@ struct {
 } fragments SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, RELAY_HOSTS);
+	__type(key, struct relay_host_key);
+	__type(value, struct relay_host);
+} hosts SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, RELAY_COUNTERS);
 	__type(key, __u32);
@@ -212,9 +219,33 @@ static __always_inline int check_side(struct __sk_buff *skb, const struct packet
 	return DROP(STRANGER);
 }
 
+/* Of all relays together that lead to this host; a function of its own, for the stack is small. */
+static __noinline bool over_host_limit(const struct relay_entry *e, __u32 period, __u32 packets)
+{
+	const __u64 *to = (const __u64 *)e->to;
+	struct relay_host_key key = {{to[0], e->flags & RELAY_ENTRY_TO_V4 ? to[1] : 0}};
+	struct relay_host first = {.period = period, .count = packets};
+	struct relay_host *h = bpf_map_lookup_elem(&hosts, &key);
+
+	if (!h) {
+		bpf_map_update_elem(&hosts, &key, &first, BPF_NOEXIST);
+		return packets > RELAY_HOST_LIMIT;
+	}
+	if (h->heard && period - h->heard <= RELAY_HEARD)
+		return false;
+	if (h->period != period) {
+		h->period = period;
+		h->count = 0;
+	}
+	if (h->count + packets > RELAY_HOST_LIMIT)
+		return true;
+	h->count += packets;
+	return false;
+}
+
 static __always_inline bool over_limit(struct relay_entry *e, __u32 packets)
 {
-	__u32 period = (__u32)(bpf_ktime_get_ns() >> 30); /* 1.07 s */
+	__u32 period = RELAY_PERIOD(bpf_ktime_get_ns());
 
 	if (e->limit_period != period) {
 		e->limit_period = period;
@@ -223,7 +254,7 @@ static __always_inline bool over_limit(struct relay_entry *e, __u32 packets)
 	if (e->limit_count + packets > RELAY_LIMIT)
 		return true;
 	e->limit_count += packets;
-	return false;
+	return over_host_limit(e, period, packets);
 }
 
 /* May it be sent on? */

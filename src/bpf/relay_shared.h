@@ -36,12 +36,32 @@ struct relay_key {
 enum relay_entry_flag {
 	RELAY_ENTRY_LATCHED = 1, /* packets must come from `from`; without it all go up */
 	RELAY_ENTRY_READY = 2,   /* the other side's address is known: packets may be sent on */
-	RELAY_ENTRY_LIMITED = 4, /* the other side has not answered yet: RELAY_LIMIT packets a second */
+	RELAY_ENTRY_LIMITED = 4, /* the other side has not answered yet: RELAY_LIMIT packets a second, see below */
 	RELAY_ENTRY_SPLICED = 8, /* seq, ack and window differ between the two halves (TCP) */
 	RELAY_ENTRY_TO_V4 = 16,  /* family of the other side */
 	RELAY_ENTRY_TOKEN = 32   /* a stranger may show the token; without it strangers are dropped */
 };
 #define RELAY_LIMIT 50
+
+/*
+ * What sides that have not answered are sent together at one host, of however many relays: so
+ * many packets a second, from program and user space.  Not if one of them has answered lately:
+ * a gateway has many.  Who has many relays but no answer cannot make the servers a weapon.
+ */
+#define RELAY_HOST_LIMIT 100
+#define RELAY_HOSTS      4096 /* hosts remembered, the latest */
+#define RELAY_HEARD      56   /* periods: for so long it has answered "lately" */
+#define RELAY_PERIOD(ns) ((__u32)((ns) >> 30)) /* of CLOCK_MONOTONIC: 1.07 s */
+
+struct relay_host_key {
+	__u64 half[2]; /* IPv4 as ::ffff:a.b.c.d, of IPv6 the first half alone: a /64 is one host */
+};
+
+struct relay_host {
+	__u32 period, count; /* sent in this period */
+	__u32 heard;         /* period of the last answer; 0: none */
+	__u32 pad;
+};
 
 /*
  * What looks like a token is handed up from whoever it comes: 64 bytes of payload,
@@ -134,6 +154,8 @@ struct relay_event {
 
 _Static_assert(sizeof(struct relay_key) == 4, "struct relay_key");
 _Static_assert(sizeof(struct relay_entry) == 72, "struct relay_entry");
+_Static_assert(sizeof(struct relay_host_key) == 16, "struct relay_host_key");
+_Static_assert(sizeof(struct relay_host) == 16, "struct relay_host");
 _Static_assert(sizeof(struct relay_config) == 28, "struct relay_config");
 _Static_assert(sizeof(struct relay_counter) == 16, "struct relay_counter");
 _Static_assert(sizeof(struct relay_event) == 20 + RELAY_CAPTURE, "struct relay_event");

@@ -69,6 +69,14 @@ struct relay_bucket *relay_bucket_of(const struct relay_input *in, struct relay_
 	return &buckets[(hash ^ hash >> 32) >> 8 & (RELAY_BUCKETS - 1)];
 }
 
+bool relay_input_admit(struct relay_input *in, const struct relay *r, const uint8_t ip[16])
+{
+	struct relay_output *out = in->o.out;
+
+	return relay_bucket_pass(relay_bucket_of(in, in->unanswered, r->id, sizeof r->id), &in->now,
+			UNANSWERED_MOST) && (!out->admit || out->admit(out, ip));
+}
+
 const uint8_t *relay_input_anycast(const struct relay_input *in, bool v4)
 {
 	return v4 ? in->o.anycast4 : in->o.anycast6;
@@ -149,9 +157,7 @@ unsigned relay_input_forward(struct relay_input *in, const struct relay_packet *
 		return RELAY_DROP_ROOM; /* its sender repeats it */
 	if (p->ttl <= 1)
 		return relay_input_error(in, p, 0);
-	if (relay_unanswered(other, offset) && !relay_bucket_pass(
-			relay_bucket_of(in, in->unanswered, r->id, sizeof r->id), &in->now,
-			UNANSWERED_MOST))
+	if (relay_unanswered(other, offset) && !relay_input_admit(in, r, to->ip))
 		return RELAY_DROP_LIMITED;
 	relay_ip_write(in->out, &h, p->upper_len);
 	memcpy(upper, p->upper, p->upper_len);

@@ -22,6 +22,11 @@ struct relay_output {
 	 * sends needs no more window updates: without it they end after their last repetition.
 	 */
 	uint64_t (*passed)(struct relay_output *out, bool v4, uint8_t protocol, uint16_t port);
+	/*
+	 * A side that has not answered is to be sent a packet, and it is within what its relay may
+	 * send.  False: it is too much for this host, of all relays together.  May be NULL.
+	 */
+	bool (*admit)(struct relay_output *out, const uint8_t ip[16]);
 };
 
 struct relay_input;

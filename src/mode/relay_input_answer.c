@@ -101,8 +101,7 @@ void relay_answer_call(struct relay_input *in, const struct relay *r, unsigned s
 		.window = caller->window, .offer = {.mss = clamped(in, caller->mss),
 			.sack = caller->sack, .wscale = caller->wscale}};
 
-	if (relay_bucket_pass(relay_bucket_of(in, in->unanswered, r->id, sizeof r->id), &in->now,
-			RELAY_LIMIT))
+	if (relay_input_admit(in, r, r->side[side].given.ip))
 		send_segment(in, &r->side[side], &r->side[side].given, &s);
 }
 

@@ -76,6 +76,8 @@ bool relay_bucket_pass(struct relay_bucket *b, const struct instant *now, uint32
 /* A bucket of many, by what is hashed. */
 struct relay_bucket *relay_bucket_of(const struct relay_input *in, struct relay_bucket *buckets,
 		const void *what, size_t len);
+/* One more packet to a side that has not answered?  Counts it. */
+bool relay_input_admit(struct relay_input *in, const struct relay *r, const uint8_t ip[16]);
 const uint8_t *relay_input_anycast(const struct relay_input *in, bool v4);
 /*
  * The packet as the other side is to get it: rewritten, in TCP shifted, SYNs clamped.  The

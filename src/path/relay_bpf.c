@@ -10,26 +10,35 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/addr.h"
 #include "base/fail.h"
+#include "base/log.h"
+#include "base/util.h"
 #include "bpf/relay.skel.h"
 
 /* Where the filter hangs; what an earlier daemon left there is replaced ("an"). */
 #define FILTER_PRIORITY 0x616e
 #define FILTER_HANDLE   1
+#define ERROR_MAX       300
 
 struct relay_bpf {
 	struct relay_skeleton *program;
 	struct ring_buffer *ring;
-	int entries, counters; /* maps */
+	int entries, hosts, counters; /* maps */
 	unsigned cpus;
-	unsigned attached;
 	unsigned round; /* events in this relay_bpf_poll() */
-	int devices[RELAY_UPLINKS_MAX];
+	struct uplink {
+		char name[16];
+		int index; /* of the device that the program hangs at; 0: at none */
+	} uplink[RELAY_UPLINKS_MAX];
+	unsigned uplink_count;
+	uint64_t reattached;
 	void (*up)(void *arg, const struct relay_event *e);
 	void *arg;
 };
@@ -55,6 +64,7 @@ static int load(struct relay_bpf *b, const struct relay_bpf_options *o, char *er
 		return fail(result, error, size, "the kernel refuses the relay program: %s: it takes Linux 5.19 "
 				"with BPF and its JIT", strerror(-result));
 	b->entries = bpf_map__fd(b->program->maps.entries);
+	b->hosts = bpf_map__fd(b->program->maps.hosts);
 	b->counters = bpf_map__fd(b->program->maps.counters);
 	return 0;
 }
@@ -79,8 +89,9 @@ static int check_device(const char *name, int *index, char *error, size_t size)
 	return 0;
 }
 
-static int attach(struct relay_bpf *b, const char *name, char *error, size_t size)
+static int attach(struct relay_bpf *b, struct uplink *u, char *error, size_t size)
 {
+	const char *name = u->name;
 	LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
 			.flags = BPF_TC_F_REPLACE);
@@ -99,8 +110,50 @@ static int attach(struct relay_bpf *b, const char *name, char *error, size_t siz
 	if (result != 0)
 		return fail(result, error, size, "the relay program cannot be attached to %s: %s", name,
 				strerror(-result));
-	b->devices[b->attached++] = hook.ifindex;
+	u->index = hook.ifindex;
 	return 0;
+}
+
+/* Somebody's, perhaps of a daemon that was started beside us: then it is its turn. */
+static bool is_attached(const struct uplink *u)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS, .ifindex = u->index);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+
+	return bpf_tc_query(&hook, &filter) == 0;
+}
+
+static void tend(struct relay_bpf *b, struct uplink *u)
+{
+	int index = (int)if_nametoindex(u->name);
+	char error[ERROR_MAX];
+
+	if (index != 0 && index == u->index && is_attached(u))
+		return;
+	if (index == 0) {
+		if (u->index)
+			log_limited(LOG_WARNING, 5, "relays: the uplink %s is gone: nothing is relayed "
+					"there until it is back", u->name);
+		u->index = 0;
+		return;
+	}
+	if (attach(b, u, error, sizeof error) != 0) {
+		log_limited(LOG_ERROR, 1, "relays: %s", error);
+		return;
+	}
+	b->reattached++;
+	log_limited(LOG_NOTICE, 5, "relays: the relay program hangs at %s again", u->name);
+}
+
+void relay_bpf_tend(struct relay_bpf *b)
+{
+	for (unsigned i = 0; i < b->uplink_count; i++)
+		tend(b, &b->uplink[i]);
+}
+
+uint64_t relay_bpf_reattached(const struct relay_bpf *b)
+{
+	return b->reattached;
 }
 
 static int event(void *arg, void *data, size_t size)
@@ -127,8 +180,12 @@ static int open_all(struct relay_bpf *b, const struct relay_bpf_options *o, char
 	if (!b->ring)
 		return fail(-errno, error, size, "the relay program's ring buffer cannot be mapped: %s",
 				strerror(errno));
-	for (unsigned i = 0; result == 0 && i < o->uplink_count; i++)
-		result = attach(b, o->uplinks[i], error, size);
+	for (; result == 0 && b->uplink_count < o->uplink_count; b->uplink_count++) {
+		struct uplink *u = &b->uplink[b->uplink_count];
+
+		memcpy(u->name, o->uplinks[b->uplink_count], sizeof u->name);
+		result = attach(b, u, error, size);
+	}
 	return result;
 }
 
@@ -161,13 +218,14 @@ void relay_bpf_close(struct relay_bpf *b)
 {
 	if (!b)
 		return;
-	for (unsigned i = 0; i < b->attached; i++) {
+	for (unsigned i = 0; i < b->uplink_count; i++) {
 		LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS,
-				.ifindex = b->devices[i]);
+				.ifindex = b->uplink[i].index);
 		LIBBPF_OPTS(bpf_tc_opts, filter, .handle = FILTER_HANDLE,
 				.priority = FILTER_PRIORITY);
 
-		bpf_tc_detach(&hook, &filter);
+		if (b->uplink[i].index)
+			bpf_tc_detach(&hook, &filter);
 	}
 	ring_buffer__free(b->ring);
 	relay_skeleton__destroy(b->program);
@@ -206,6 +264,54 @@ int relay_bpf_counters(struct relay_bpf *b, const struct relay_key *key, uint64_
 	*packets = e.packets;
 	*bytes = e.bytes;
 	return 0;
+}
+
+/* ---- hosts that have not answered ---- */
+
+static uint32_t this_period(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* the program's bpf_ktime_get_ns() */
+	return RELAY_PERIOD((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+}
+
+static struct relay_host_key host_key(const uint8_t ip[16])
+{
+	struct relay_host_key key;
+
+	memcpy(&key, ip, sizeof key);
+	if (!addr_is_v4(ip))
+		key.half[1] = 0;
+	return key;
+}
+
+bool relay_bpf_admit(struct relay_bpf *b, const uint8_t ip[16])
+{
+	struct relay_host_key key = host_key(ip);
+	struct relay_host h = {0};
+	uint32_t period = this_period();
+
+	if (bpf_map_lookup_elem(b->hosts, &key, &h) == 0 && h.heard &&
+			period - h.heard <= RELAY_HEARD)
+		return true;
+	if (h.period != period) {
+		h.period = period;
+		h.count = 0;
+	}
+	if (h.count >= RELAY_HOST_LIMIT)
+		return false;
+	h.count++;
+	/* What the program counts at that very moment is lost: a packet or two. */
+	return bpf_map_update_elem(b->hosts, &key, &h, BPF_ANY) == 0;
+}
+
+void relay_bpf_heard(struct relay_bpf *b, const uint8_t ip[16])
+{
+	struct relay_host_key key = host_key(ip);
+	struct relay_host h = {.heard = MAX(this_period(), 1)};
+
+	bpf_map_update_elem(b->hosts, &key, &h, BPF_ANY); /* no memory: it goes on being limited */
 }
 
 /* ---- what comes up ---- */

@@ -31,6 +31,12 @@ struct relay_bpf_options {
 struct relay_bpf *relay_bpf_open(const struct relay_bpf_options *o, char *error, size_t error_size);
 /* Detaches, if that is still allowed. */
 void relay_bpf_close(struct relay_bpf *b);
+/*
+ * Once a second: a device that has gone and come back, or has lost the program, gets it again.
+ * Takes CAP_NET_ADMIN.  Not thread-safe.
+ */
+void relay_bpf_tend(struct relay_bpf *b);
+uint64_t relay_bpf_reattached(const struct relay_bpf *b); /* how often it did */
 
 /*
  * 0 or a negative errno.  Put keeps the counters of an entry that is there (but for packets
@@ -41,6 +47,14 @@ int relay_bpf_put(struct relay_bpf *b, const struct relay_key *key, const struct
 int relay_bpf_delete(struct relay_bpf *b, const struct relay_key *key);
 int relay_bpf_counters(struct relay_bpf *b, const struct relay_key *key, uint64_t *packets,
 		uint64_t *bytes);
+
+/*
+ * Before a packet is sent to a side that has not answered: it is counted with what the program
+ * sends to that host.  False: one too many.
+ */
+bool relay_bpf_admit(struct relay_bpf *b, const uint8_t ip[16]);
+/* A side at this host has answered. */
+void relay_bpf_heard(struct relay_bpf *b, const uint8_t ip[16]);
 
 /* Readable when there is something to poll; never blocks. */
 int relay_bpf_fd(const struct relay_bpf *b);

@@ -7,6 +7,7 @@
 #include "relay_slow.h"
 
 static struct slow s;
+static int admitted; /* packets that are to be let through */
 
 static void assert_sent_to(unsigned side)
 {
@@ -91,6 +92,36 @@ static void a_side_that_has_not_answered_is_spared(void **state)
 	for (unsigned i = 0; i < 120; i++)
 		slow_udp(&s, &x, 0, "x", 1);
 	assert_int_equal(s.sent, RELAY_LIMIT + 121);
+	slow_free(&s);
+}
+
+static bool admit(struct relay_output *out, const uint8_t ip[16])
+{
+	struct endpoint y = slow_host(&s, 1);
+
+	(void)out;
+	assert_memory_equal(ip, y.ip, sizeof y.ip);
+	return admitted-- > 0;
+}
+
+/* The silent host is asked for, within what the relay may send; no more once it has answered. */
+static void a_silent_host_is_spared(void **state)
+{
+	struct endpoint x, y;
+	(void)state;
+
+	slow_make(&s, RELAY_UDP, RELAY_LEARNT, RELAY_GIVEN, true, false);
+	x = slow_host(&s, 0);
+	y = slow_host(&s, 1);
+	s.out.admit = admit;
+	admitted = 3;
+	for (unsigned i = 0; i < 5; i++)
+		slow_udp(&s, &x, 0, "x", 1);
+	assert_int_equal(s.sent, 3);
+	assert_int_equal(slow_drops(&s, RELAY_DROP_LIMITED), 2);
+	slow_udp(&s, &y, 1, "y", 1);
+	slow_udp(&s, &x, 0, "x", 1);
+	assert_int_equal(s.sent, 5);
 	slow_free(&s);
 }
 
@@ -628,6 +659,7 @@ int main(void)
 		cmocka_unit_test(udp_is_learnt_and_sent_on),
 		cmocka_unit_test(udp_from_elsewhere_is_dropped),
 		cmocka_unit_test(a_side_that_has_not_answered_is_spared),
+	cmocka_unit_test(a_silent_host_is_spared),
 		cmocka_unit_test(udp_without_checksum_gets_one),
 		cmocka_unit_test(a_token_teaches_and_teaches_again),
 		cmocka_unit_test(both_ports_of_a_span_are_learnt_apart),
