@@ -14,9 +14,10 @@ import os
 import random
 import sys
 
-from scapy.all import ICMP, IP, TCP, UDP, ICMPv6DestUnreach, ICMPv6PacketTooBig, IPv6, Raw
+from scapy.all import (ICMP, IP, TCP, UDP, ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6PacketTooBig,
+                       IPv6, Raw)
 
-from cluster import ANYCAST, HERE
+from cluster import HERE
 
 SEED = 20260102
 
@@ -50,9 +51,11 @@ class Attacker:
     def number(self):
         return self.random.getrandbits(32)
 
-    def stranger(self):
+    def stranger(self, family=4):
         """An address and port that nobody has."""
-        return f"203.0.113.{self.random.randrange(1, 255)}", self.random.randrange(1024, 65536)
+        network = {4: "203.0.113.{}", 6: "2001:db8:113::{:x}"}[family]
+        return (network.format(self.random.randrange(1, 255)),
+                self.random.randrange(1024, 65536))
 
     def segments(self, src, dst, count):
         """Blind segments in the name of src."""
@@ -73,6 +76,18 @@ class Attacker:
         return [IP(src=sender, dst=src[0]) / error / quoted for error in (
             *(ICMP(type=3, code=code) for code in (0, 1, 2, 3, 9, 10, 13)),
             *(ICMP(type=3, code=4, nexthopmtu=mtu) for mtu in (0, 68, 552, 1280)))]
+
+    def too_bigs(self, sender, src, to, port):
+        """
+        That a host, `to`, is at the end of a narrow path, about packets that a machine with the
+        address src may have sent it: of its own ping, of the tunnel from `port`, of its kernel's TCP.
+        """
+        v6 = ":" in src
+        sent = (ICMPv6EchoReply() if v6 else ICMP(type=0), UDP(sport=port, dport=self.number() >> 16),
+                TCP(sport=22, dport=1025, seq=self.number()))
+        return [ip(sender, src) / (ICMPv6PacketTooBig(mtu=1280) if v6 else
+                                   ICMP(type=3, code=4, nexthopmtu=552))
+                / ip(src, to) / upper / Raw(bytes(64)) for upper in sent]
 
 
 class Meter:
@@ -104,7 +119,3 @@ def endpoint(text):
     """(address, port) of what the tool prints."""
     address, port = text.rsplit(":", 1)
     return address.strip("[]"), int(port)
-
-
-def anycast(port, family=4):
-    return ANYCAST[family], port

@@ -106,10 +106,16 @@ class ClusterNet:
     def server_node(self, i):
         node = self.lab.node(f"s{i}")
         node.forward()
+        self.plug_server(node, i)
+        return node
+
+    def plug_server(self, node, i):
         self.plug(node, 10 + i)
+        self.route_server(node)
+
+    def route_server(self, node):
         node.route("default nexthop via 10.0.0.1 nexthop via 10.0.0.2",
                    "default nexthop via 2001:db8:f::1 nexthop via 2001:db8:f::2")
-        return node
 
     def home(self, i):
         """A client behind its NAT, behind router i."""

@@ -106,9 +106,9 @@ class Peer(Stream):
         self.process.kill(signal.SIGUSR1)
 
 
-def udp_pair(relay, x, y, rate, families=(4, 4)):
-    """Both ends of a UDP relay, which have met and send numbers now."""
-    peers = [Peer(node, "udp", relay.call(side, family), rate, relay.token[side])
+def udp_pair(relay, x, y, rate, families=(4, 4), size=None):
+    """Both ends of a UDP relay, which have met and send numbers now; with a size they need tokens."""
+    peers = [Peer(node, "udp", relay.call(side, family), rate, relay.token[side], size)
              for side, (node, family) in enumerate(zip((x, y), families))]
     for peer in peers:
         peer.process.wait_log("met")

@@ -3,11 +3,11 @@
 /*
  * One end of a UDP relay, with nothing but a kernel socket: for the labs.
  *
- *	udppeer ADDRESS PORT RATE [TOKEN]
+ *	udppeer ADDRESS PORT RATE [TOKEN [SIZE]]
  *
  * It greets, with its token if it has one, and says "met" when something has come
- * back.  From SIGUSR1 on it sends numbered datagrams at that rate, and counts those
- * of the other end.  At SIGTERM it stops sending ("stopped"), waits a second for the
+ * back.  From SIGUSR1 on it sends numbered datagrams at that rate, of that size, and counts
+ * those of the other end.  At SIGTERM it stops sending ("stopped"), waits a second for the
  * last arrivals, and prints one line of JSON:
  *
  *	sent, seconds	numbers that the kernel took, and over how long
@@ -30,7 +30,8 @@
 
 #include "traffic/common.h"
 
-#define SIZE        172        /* a datagram: as RTP with 20 ms of G.711 */
+#define SIZE        172        /* unless told: a datagram as RTP with 20 ms of G.711 */
+#define LARGEST     1472
 #define NUMBERS     (1u << 24) /* half an hour at 10,000/s */
 #define BURST       32         /* who has been held up catches up gently */
 #define TICK_NS     500000L
@@ -43,7 +44,7 @@ static volatile sig_atomic_t begun;
 
 struct peer {
 	int fd;
-	uint64_t rate;
+	uint64_t rate, size;
 	const char *token; /* or NULL */
 	bool met;
 	int64_t greeted;
@@ -85,7 +86,7 @@ static void greet(struct peer *p)
 /* The next numbers; those that the kernel did not take are used again. */
 static void send_numbers(struct peer *p, unsigned count)
 {
-	static uint8_t data[BURST][SIZE];
+	static uint8_t data[BURST][LARGEST];
 	struct iovec iov[BURST];
 	struct mmsghdr msgs[BURST];
 	int taken;
@@ -94,7 +95,7 @@ static void send_numbers(struct peer *p, unsigned count)
 		uint64_t number = htobe64(p->sent + i);
 
 		memcpy(data[i], &number, sizeof number);
-		iov[i] = (struct iovec){.iov_base = data[i], .iov_len = SIZE};
+		iov[i] = (struct iovec){.iov_base = data[i], .iov_len = p->size};
 		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
 	}
 	taken = sendmmsg(p->fd, msgs, count, MSG_DONTWAIT);
@@ -158,7 +159,7 @@ static bool take(struct peer *p)
 		uint64_t number;
 
 		memcpy(&number, arrivals.data[i], sizeof number);
-		if (arrivals.msgs[i].msg_len == SIZE)
+		if (arrivals.msgs[i].msg_len == p->size)
 			take_number(p, be64toh(number), now);
 	}
 	if (!count && errno != EAGAIN && errno != EINTR)
@@ -207,14 +208,16 @@ int main(int argc, char **argv)
 	struct sigaction begin = {.sa_handler = on_begin};
 	struct addrinfo *ai;
 
-	if (argc < 4 || argc > 5 || !(p.rate = strtoull(argv[3], NULL, 10))) {
-		fprintf(stderr, "usage: udppeer ADDRESS PORT RATE [TOKEN]\n");
+	p.size = argc == 6 ? strtoull(argv[5], NULL, 10) : SIZE;
+	if (argc < 4 || argc > 6 || !(p.rate = strtoull(argv[3], NULL, 10)) ||
+			p.size < sizeof p.sent || p.size > LARGEST) {
+		fprintf(stderr, "usage: udppeer ADDRESS PORT RATE [TOKEN [SIZE]]\n");
 		return 2;
 	}
 	stop_on_signals();
 	sigaction(SIGUSR1, &begin, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	p.token = argv[4];
+	p.token = argc > 4 ? argv[4] : NULL;
 	ai = resolve(argv[1], argv[2]);
 	p.fd = udp_socket(ai->ai_family, BUFFER);
 	if (connect(p.fd, ai->ai_addr, ai->ai_addrlen))
