@@ -33,13 +33,13 @@ static void up(void *arg, const struct relay_event *e)
 	events++;
 }
 
-/* As tc sees it: what is attached at the ingress of the uplink. */
-static int attached_program(void)
+/* As tc sees it. */
+uint32_t harness_attached(void)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)uplink, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = 1, .priority = 0x616e);
 
-	return bpf_tc_query(&hook, &filter) == 0 ? bpf_prog_get_fd_by_id(filter.prog_id) : -1;
+	return bpf_tc_query(&hook, &filter) == 0 ? filter.prog_id : 0;
 }
 
 static bool set_up_network(void)
@@ -99,7 +99,7 @@ const char *harness_open(bool *permitted)
 	if (!crashed)
 		return error;
 	bpf = relay_bpf_open(&options, error, sizeof error);
-	program = attached_program();
+	program = bpf_prog_get_fd_by_id(harness_attached());
 	return bpf && program >= 0 ? NULL : "what was attached a second time cannot be found";
 }
 
@@ -113,6 +113,11 @@ void harness_close(void)
 struct relay_bpf *harness_bpf(void)
 {
 	return bpf;
+}
+
+struct relay_bpf *harness_ousted(void)
+{
+	return crashed;
 }
 
 /* Which counter went up; MIXED if that is not exactly one. */

@@ -34,6 +34,10 @@ struct outcome {
 const char *harness_open(bool *permitted);
 void harness_close(void);
 struct relay_bpf *harness_bpf(void);
+/* One that was opened before it, and whose program hangs nowhere any more. */
+struct relay_bpf *harness_ousted(void);
+/* The id of what hangs at the uplink; 0: nothing. */
+uint32_t harness_attached(void);
 void harness_run(const uint8_t *frame, size_t len, unsigned gso_size, unsigned gso_segments,
 		struct outcome *o);
 /* The kernel itself receives a packet at the uplink. */

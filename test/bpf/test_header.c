@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * What of an IP header is kept, for each of its values: DSCP and ECN, hop limit, options, fragment
- * headers; what the way out takes; and how many events one poll takes.
+ * headers; what the way out takes; what hangs at the uplink; and how many events one poll takes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,6 +202,27 @@ static void forged_path_mtu(void **state)
 	}
 }
 
+/* ---- the uplink ---- */
+
+/* Attached again where nothing hangs, and only there: the ousted one lets the other be. */
+static void what_has_gone_is_attached_again(void **state)
+{
+	uint32_t program = harness_attached();
+	uint64_t before = relay_bpf_reattached(harness_bpf());
+
+	(void)state;
+	assert_true(program != 0);
+	relay_bpf_tend(harness_bpf());
+	relay_bpf_tend(harness_ousted());
+	assert_int_equal(harness_attached(), program);
+	assert_int_equal(system("tc qdisc del dev up0 clsact"), 0);
+	assert_int_equal(harness_attached(), 0);
+	relay_bpf_tend(harness_bpf());
+	assert_int_equal(harness_attached(), program);
+	assert_int_equal(relay_bpf_reattached(harness_bpf()), before + 1);
+	assert_int_equal(relay_bpf_reattached(harness_ousted()), 0);
+}
+
 /* ---- the ring ---- */
 
 static void a_poll_takes_a_round(void **state)
@@ -235,6 +256,7 @@ const struct CMUnitTest header_tests[] = {
 	cmocka_unit_test(fragments_of_ipv6),
 	cmocka_unit_test(atomic_fragments),
 	cmocka_unit_test(forged_path_mtu),
+	cmocka_unit_test(what_has_gone_is_attached_again),
 	cmocka_unit_test(a_poll_takes_a_round),
 };
 const size_t header_test_count = ARRAY_SIZE(header_tests);
