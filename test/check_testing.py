@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-WORD = re.compile(r"`(?:(unit|sim|lab)/(test_\w+)|(\w+))`")
+WORD = re.compile(r"`(?:(unit|sim|bpf|lab)/(test_\w+)|(\w+))`")
 
 
 def missing(root):
