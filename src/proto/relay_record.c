@@ -286,18 +286,18 @@ static int request_order(const struct relay *a, const struct relay *b)
 }
 
 /*
- * The controller's part.  A claim of any version gives way to what somebody has seen settled
- * or removed: who drew ports again did not know that they had been told.  In one version:
- * removal before a refresh, a longer life before a shorter one, the lower server, the lower ports.
+ * The controller's part.  What has been removed stays so, also if a server that was cut off
+ * went on refreshing it.  A claim of any version gives way to what somebody has seen settled:
+ * who drew ports again did not know that they had been told.  In one version: a longer life
+ * before a shorter one, the lower server, the lower ports.
  */
 static int version_order(const struct relay *a, const struct relay *b)
 {
 	uint64_t never = UINT64_MAX;
 
-	DECIDE(HIGHER(a->settled || a->removed, b->settled || b->removed));
-	DECIDE(HIGHER(a->version, b->version));
 	DECIDE(HIGHER(a->removed, b->removed));
 	DECIDE(HIGHER(a->settled, b->settled));
+	DECIDE(HIGHER(a->version, b->version));
 	DECIDE(HIGHER(a->lost, b->lost));
 	DECIDE(HIGHER(a->created, b->created));
 	DECIDE(HIGHER(a->expires ? a->expires : never, b->expires ? b->expires : never));

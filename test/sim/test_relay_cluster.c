@@ -599,6 +599,29 @@ static void latching_race(void **state)
 	assert_int_equal(agree(), 20);
 }
 
+/* One server hears nothing and refreshes, again and again, what another has removed meanwhile. */
+static void removed_while_cut_off(void **state)
+{
+	struct relay_request q = request();
+	struct relay r;
+
+	(void)state;
+	ask(&q);
+	run(5);
+	lose_mesh = 100;
+	registry_away = true;
+	assert_int_equal(relays_remove(node[0].relays, &now, 7, q.id), RELAY_STATUS_OK);
+	for (unsigned i = 0; i < 5; i++) {
+		run(2);
+		assert_int_equal(relays_refresh(node[1].relays, &now, 7, q.id, 3600, &r), RELAY_STATUS_OK);
+	}
+	lose_mesh = 0;
+	registry_away = false;
+	run(15);
+	assert_int_equal(agree(), 0);
+	assert_int_equal(ask_at(any_node(), &q, &r), RELAY_STATUS_EXISTS);
+}
+
 /* Refreshes at any server, one of which hears nothing from the others; removal; the end. */
 static void lives_and_ends(void **state)
 {
@@ -639,7 +662,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(answers_lost), CASE(asked_everywhere_at_once), CASE(servers_die),
 		CASE(crowded_and_lossy), CASE(registry_goes_away), CASE(registry_loses),
-		CASE(old_store_comes_back), CASE(latching_race), CASE(lives_and_ends),
+		CASE(old_store_comes_back), CASE(latching_race), CASE(removed_while_cut_off),
+		CASE(lives_and_ends),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_all, NULL);
