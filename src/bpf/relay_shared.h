@@ -119,7 +119,7 @@ enum relay_up {
 /* X(name, key, text): what the program drops by itself. */
 #define RELAY_BPF_DROPS(X)                                                                         \
 	X(STRANGER, "relay_stranger", "not from the side that was learnt")                         \
-	X(LIMITED, "relay_limited", "more than a side that has not answered is sent")              \
+	X(LIMITED, "relay_limited", "more than a side, or host, that has not answered is sent")    \
 	X(FRAGMENT, "relay_fragment", "fragment that cannot be assigned or translated")            \
 	X(ROUTE, "relay_route", "no way to the other side from here")                              \
 	X(RING, "relay_ring", "more for user space than it takes")                                 \

@@ -68,7 +68,7 @@ ticks relay_input_tick(struct relay_input *in, const struct instant *now);
 	X(UNKNOWN, "relay_unknown", "no server knows a relay with this port")                      \
 	X(ADDRESS, "relay_address", "not from the address that was given for the side")            \
 	X(TOKEN, "relay_token", "a token that is wrong, or of another relay or side")              \
-	X(LIMITED, "relay_unanswered", "more to a side that has not answered than it is sent")     \
+	X(LIMITED, "relay_unanswered", "more than a side, or host, that has not answered is sent") \
 	X(WAITING, "relay_waiting", "the other side of the relay is not known yet")                \
 	X(SEQUENCE, "relay_sequence", "a TCP segment that its sender cannot have sent")            \
 	X(ICMP, "relay_icmp", "an ICMP error that quotes nothing we have sent, or one too many")   \
