@@ -235,6 +235,18 @@ static void put_relay_packets(struct exposition *e, const struct relay_figures *
 	metric_count(e, f->reattached);
 }
 
+static void put_ports_free(struct exposition *e, size_t ports_free[2][2])
+{
+	metric_gauge(e, "relay_ports_free", "ports of the anycast addresses that relays can still have");
+	for (unsigned i = 0; i < 4; i++) {
+		const struct metric_label labels[] = {
+			{"protocol", i % 2 ? "tcp" : "udp"}, {"family", i / 2 ? "4" : "6"},
+		};
+
+		metric_value_of(e, labels, ARRAY_SIZE(labels), (double)ports_free[i / 2][i % 2]);
+	}
+}
+
 static void put_relays(struct daemon *d, struct exposition *e)
 {
 	struct relay_figures f;
@@ -244,6 +256,8 @@ static void put_relays(struct daemon *d, struct exposition *e)
 	gauge(e, "relays_pending", "relays that are not settled in the cluster yet",
 			(double)f.table.pending);
 	gauge(e, "relay_controllers", "clients that have relays", (double)f.table.controllers);
+	gauge(e, "relay_entries", "places that are taken in the kernel's table of relays", (double)f.entries);
+	put_ports_free(e, f.table.ports_free);
 #define X(key, text)                                                                               \
 	metric_counter(e, "relays_", #key, text);                                                  \
 	metric_count(e, f.table.key);

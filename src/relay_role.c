@@ -456,6 +456,7 @@ void relay_role_figures(struct relay_role *role, struct relay_figures *f)
 	relays_unlock(role->relays);
 	f->mesh = role->mesh.count;
 	f->reattached = relay_bpf_reattached(role->bpf);
+	f->entries = relay_bpf_entries(role->bpf);
 	relay_bpf_totals(role->bpf, f->up, f->bpf_drops);
 }
 

@@ -69,7 +69,7 @@ struct relay_figures {
 	struct relays_counts table;
 	struct relay_mesh_counts mesh;
 	uint64_t up[RELAY_UP_COUNT], bpf_drops[RELAY_BPF_DROP_COUNT], drops[RELAY_DROP_COUNT];
-	uint64_t unsent, reattached;
+	uint64_t unsent, reattached, entries;
 	uint64_t door_commands, door_refused, door_crowded;
 };
 /* Main thread. */

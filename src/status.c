@@ -154,16 +154,22 @@ static json_t *cluster_keys_json(const struct daemon *d, const struct instant *n
 	return o;
 }
 
+static const char *const relay_ports_keys[2][2] = {{"udp6", "tcp6"}, {"udp4", "tcp4"}};
+
 static json_t *relay_json(struct daemon *d)
 {
 	json_t *o = json_object(), *up = json_object(), *drops = json_object(), *mesh = json_object(),
-	       *door = json_object();
+	       *door = json_object(), *ports = json_object();
 	struct relay_figures f;
 
 	relay_role_figures(&d->relay, &f);
 	set_number(o, "relays", f.table.relays);
 	set_number(o, "pending", f.table.pending);
 	set_number(o, "controllers", f.table.controllers);
+	set_number(o, "entries", f.entries);
+	for (unsigned i = 0; i < 4; i++)
+		set_number(ports, relay_ports_keys[i / 2][i % 2], f.table.ports_free[i / 2][i % 2]);
+	set(o, "ports_free", ports);
 #define X(key, text) set_number(o, #key, f.table.key);
 	RELAYS_COUNTERS(X)
 #undef X

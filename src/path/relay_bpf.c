@@ -31,6 +31,7 @@ struct relay_bpf {
 	struct relay_skeleton *program;
 	struct ring_buffer *ring;
 	int entries, hosts, counters; /* maps */
+	_Atomic unsigned taken; /* of entries */
 	unsigned cpus;
 	unsigned round; /* events in this relay_bpf_poll() */
 	struct uplink {
@@ -238,19 +239,32 @@ int relay_bpf_put(struct relay_bpf *b, const struct relay_key *key, const struct
 {
 	struct relay_entry now = *e, was = {0};
 	int result = bpf_map_lookup_elem(b->entries, key, &was);
+	bool is_new = result == -ENOENT;
 
-	if (result != 0 && result != -ENOENT)
+	if (result != 0 && !is_new)
 		return result;
 	now.limit_period = was.limit_period;
 	now.limit_count = was.limit_count;
 	now.packets = was.packets;
 	now.bytes = was.bytes;
-	return bpf_map_update_elem(b->entries, key, &now, BPF_ANY);
+	result = bpf_map_update_elem(b->entries, key, &now, BPF_ANY);
+	if (result == 0 && is_new)
+		b->taken++;
+	return result;
 }
 
 int relay_bpf_delete(struct relay_bpf *b, const struct relay_key *key)
 {
-	return bpf_map_delete_elem(b->entries, key);
+	int result = bpf_map_delete_elem(b->entries, key);
+
+	if (result == 0)
+		b->taken--;
+	return result;
+}
+
+unsigned relay_bpf_entries(const struct relay_bpf *b)
+{
+	return b->taken;
 }
 
 int relay_bpf_counters(struct relay_bpf *b, const struct relay_key *key, uint64_t *packets,

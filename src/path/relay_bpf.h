@@ -56,6 +56,9 @@ bool relay_bpf_admit(struct relay_bpf *b, const uint8_t ip[16]);
 /* A side at this host has answered. */
 void relay_bpf_heard(struct relay_bpf *b, const uint8_t ip[16]);
 
+/* Places of the table that are taken. */
+unsigned relay_bpf_entries(const struct relay_bpf *b);
+
 /* Readable when there is something to poll; never blocks. */
 int relay_bpf_fd(const struct relay_bpf *b);
 /* As many as there are, but at most so many; true: there may be more. */

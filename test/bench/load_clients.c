@@ -44,6 +44,7 @@ void client_record(struct record *r, uint32_t number)
 	memset(r, 0, sizeof *r);
 	r->index = number + 1;
 	r->version = 1;
+	r->rights = RIGHT_RELAY;
 	memcpy(r->public, c.own.public, KEY_SIZE);
 	memcpy(r->psk, c.psk, KEY_SIZE);
 	r->prefix_count = 2;
