@@ -114,8 +114,8 @@ static void changed(void *arg, const struct relay *was, const struct relay *now)
 	if (was && now)
 		note_answers(role, was, now);
 	clock_read(&at);
-	relay_input_changed(role->input, &at, was, now);
-	ring_bell(role->wake);
+	if (relay_input_changed(role->input, &at, was, now) || role->door.waiting_count)
+		ring_bell(role->wake);
 }
 
 static void publish(void *arg, const struct relay *r)

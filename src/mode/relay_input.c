@@ -306,14 +306,15 @@ void relay_input(struct relay_input *in, const struct instant *now, const struct
 	retry(in);
 }
 
-void relay_input_changed(struct relay_input *in, const struct instant *now,
+bool relay_input_changed(struct relay_input *in, const struct instant *now,
 		const struct relay *was, const struct relay *r)
 {
 	if (!in || !r)
-		return; /* timers of what is gone find that out */
+		return false; /* timers of what is gone find that out */
 	in->now = *now;
 	relay_wake_changed(in, was, r);
 	in->again = in->parked_count > 0;
+	return in->again || in->wake_count > 0;
 }
 
 ticks relay_input_tick(struct relay_input *in, const struct instant *now)

@@ -56,9 +56,9 @@ void relay_input(struct relay_input *in, const struct instant *now, const struct
 /*
  * A record has come or changed, here or elsewhere (as relays_options.changed: was NULL:
  * new, r NULL: gone), to be called from there.  Callers are answered; packets that waited
- * for it are tried by relay_input_tick(), which is due at once.
+ * for it are tried by relay_input_tick(), which is due at once if this says true.
  */
-void relay_input_changed(struct relay_input *in, const struct instant *now,
+bool relay_input_changed(struct relay_input *in, const struct instant *now,
 		const struct relay *was, const struct relay *r);
 /* Window updates, parked packets; boot time of the next call, at the latest. */
 ticks relay_input_tick(struct relay_input *in, const struct instant *now);

@@ -25,6 +25,7 @@ struct slow {
 	struct relay relay;
 	char token[2][RELAY_TOKEN_SIZE];
 	unsigned sent, asks;
+	bool due; /* a change has something to do for relay_input_tick() */
 	size_t len[SENT_MAX];
 	uint8_t packet[SENT_MAX][RELAY_CAPTURE + 40];
 };
@@ -67,7 +68,7 @@ static inline void slow_changed(void *arg, const struct relay *was, const struct
 {
 	struct slow *s = arg;
 
-	relay_input_changed(s->input, &s->now, was, r);
+	s->due |= relay_input_changed(s->input, &s->now, was, r);
 }
 
 static inline void slow_publish(void *arg, const struct relay *r)
@@ -84,8 +85,10 @@ static inline struct endpoint slow_host(const struct slow *s, unsigned side)
 
 static inline void slow_learn(struct slow *s)
 {
+	s->due = false;
 	relays_learn(s->relays, &s->now, &s->relay);
-	relay_input_tick(s->input, &s->now);
+	if (s->due)
+		relay_input_tick(s->input, &s->now);
 }
 
 /* Everything but that the table knows the relay. */

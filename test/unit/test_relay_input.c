@@ -228,6 +228,7 @@ static void nothing_waits_for_long(void **state)
 	slow_wait(&s, RELAY_PARK_TIME);
 	assert_int_equal(slow_drops(&s, RELAY_DROP_UNKNOWN), RELAY_PARK_SHARE);
 	slow_learn(&s);
+	assert_false(s.due);
 	assert_int_equal(s.sent, 0);
 	/* For the other side, as long as it is not known. */
 	slow_udp(&s, &x, 0, "x", 1);
