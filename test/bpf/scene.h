@@ -32,7 +32,7 @@ void leaves_as_expected(const struct scene *s, struct outcome *o);
 	assert_true((o)->verdict == (wanted) && ((wanted) == SENT || (wanted) == PASSED ||         \
 			(o)->reason == (int)(why)))
 
-extern const struct CMUnitTest more_tests[], header_tests[];
-extern const size_t more_test_count, header_test_count;
+extern const struct CMUnitTest more_tests[], header_tests[], limit_tests[];
+extern const size_t more_test_count, header_test_count, limit_test_count;
 
 #endif

@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * What of an IP header is kept, for each of its values: DSCP and ECN, hop limit, options, fragment
- * headers; what the way out takes; what hangs at the uplink; and how many events one poll takes.
+ * headers; what the way out takes; and what hangs at the uplink.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,32 +223,6 @@ static void what_has_gone_is_attached_again(void **state)
 	assert_int_equal(relay_bpf_reattached(harness_ousted()), 0);
 }
 
-/* ---- the ring ---- */
-
-static void a_poll_takes_a_round(void **state)
-{
-	uint8_t frame[FRAME_MAX];
-	unsigned up, taken = 0;
-	struct scene s;
-	bool more = true;
-
-	(void)state;
-	begin(&s, UDP, V44);
-	s.no_entry = true;
-	run(&s, &o);
-	up = harness_flood(frame, spec_build(&s.in, frame), 2 * RELAY_BPF_ROUND + 20);
-	assert_true(up > RELAY_BPF_ROUND); /* a period's budget is 100 */
-	while (more) {
-		unsigned n = harness_poll(&more);
-
-		assert_true(n == RELAY_BPF_ROUND || (n < RELAY_BPF_ROUND && !more));
-		taken += n;
-	}
-	assert_int_equal(taken, up);
-	assert_int_equal(harness_poll(&more), 0);
-	assert_false(more);
-}
-
 const struct CMUnitTest header_tests[] = {
 	cmocka_unit_test(dscp_and_ecn_are_kept),
 	cmocka_unit_test(hop_limit_ends),
@@ -257,6 +231,5 @@ const struct CMUnitTest header_tests[] = {
 	cmocka_unit_test(atomic_fragments),
 	cmocka_unit_test(forged_path_mtu),
 	cmocka_unit_test(what_has_gone_is_attached_again),
-	cmocka_unit_test(a_poll_takes_a_round),
 };
 const size_t header_test_count = ARRAY_SIZE(header_tests);

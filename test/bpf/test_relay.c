@@ -371,6 +371,8 @@ int main(void)
 	count += more_test_count;
 	memcpy(tests + count, header_tests, header_test_count * sizeof tests[0]);
 	count += header_test_count;
+	memcpy(tests + count, limit_tests, limit_test_count * sizeof tests[0]);
+	count += limit_test_count;
 	result = _cmocka_run_group_tests("relay", tests, count, NULL, NULL);
 	harness_close();
 	return result;

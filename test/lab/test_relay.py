@@ -221,14 +221,15 @@ def test_tcp_loss(net, full, kind):
     net.remove(relay)
 
 
+@pytest.mark.parametrize("families", [(4, 4), (6, 6), (4, 6)], ids=["v4", "v6", "v4-v6"])
 @pytest.mark.parametrize("kind", ["any", "token"])
-def test_tcp_path_mtu(net, full, kind):
+def test_tcp_path_mtu(net, full, kind, families):
     """A link behind y takes 1300 bytes only, and the sender hears of it through the relay."""
     net.r2.ip("link set dev home mtu 1300")
     net.n2.ip("link set dev wan mtu 1300")
     try:
-        relay = rendezvous(net, kind)
-        transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE)
+        relay = rendezvous(net, kind, families)
+        transfer(net, relay, 200 * MEGABYTE if full else 5 * MEGABYTE, families)
     finally:
         net.r2.ip("link set dev home mtu 1500")
         net.n2.ip("link set dev wan mtu 1500")
