@@ -17,6 +17,7 @@ overflows; of those it tells how many, for the whole machine.
 
 import collections
 import json
+import time
 
 from lab import wait_until
 
@@ -63,6 +64,12 @@ class Ledger:
     def sent_to(self, name):
         counters = self.read()
         return sum(counters[f"in_{name}_{side}"] for side in (0, 1))
+
+    def busiest(self, names):
+        """Of these servers the one that is sent most now."""
+        before = {name: self.sent_to(name) for name in names}
+        time.sleep(0.1)  # the interval over which it counts
+        return max(names, key=lambda name: self.sent_to(name) - before[name])
 
     def wait_silent(self, name):
         """Nobody sends anything to this server any more; how much it was until then."""
