@@ -34,13 +34,6 @@ static unsigned living(void *arg, uint16_t list[SERVERS_MAX])
 	return count;
 }
 
-/* The packets that wait for it do so in vain, for as long as they would have waited. */
-static void nobody(void *arg, const struct relay_port *port)
-{
-	(void)arg;
-	(void)port;
-}
-
 /* ---- what has been left for the main thread ---- */
 
 /* Some of the relays that have changed, as they are now; 0: no more. */
@@ -121,7 +114,7 @@ bool relay_share_take(struct daemon *d, const struct instant *now, uint16_t from
 
 void relay_share_start(struct daemon *d)
 {
-	const struct relay_mesh_options o = {d->relay.relays, send_message, living, nobody, d};
+	const struct relay_mesh_options o = {d->relay.relays, send_message, living, d};
 
 	relay_mesh_init(&d->relay.mesh, &o);
 	control_watch(d, d->relay.main_wake, serve);

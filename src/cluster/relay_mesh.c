@@ -98,11 +98,10 @@ static struct relay_question_open *free_question(struct relay_mesh *m, const str
 	return NULL;
 }
 
-static void tell_nobody(struct relay_mesh *m, struct relay_question_open *q)
+static void nobody_knows(struct relay_mesh *m, struct relay_question_open *q)
 {
 	q->until = 0;
 	m->count.nobody++;
-	m->o.nobody(m->o.arg, &q->port);
 }
 
 void relay_mesh_ask(struct relay_mesh *m, const struct instant *now, const struct relay_port *port)
@@ -125,7 +124,7 @@ void relay_mesh_ask(struct relay_mesh *m, const struct instant *now, const struc
 	for (unsigned i = 0; i < count; i++)
 		m->o.send(m->o.arg, living[i], message, len);
 	if (count == 0)
-		tell_nobody(m, q);
+		nobody_knows(m, q);
 }
 
 /* ---- being told ---- */
@@ -186,7 +185,7 @@ static void take_none(struct relay_mesh *m, const struct instant *now, uint16_t 
 			continue;
 		q->from[i] = q->from[--q->waits];
 		if (q->waits == 0)
-			tell_nobody(m, q);
+			nobody_knows(m, q);
 		return;
 	}
 }

@@ -57,8 +57,6 @@ struct relay_mesh_options {
 	void (*send)(void *arg, uint16_t to, const uint8_t *message, size_t len);
 	/* The numbers of the other servers that live; how many. */
 	unsigned (*living)(void *arg, uint16_t list[SERVERS_MAX]);
-	/* All living servers have said that they do not know this port. */
-	void (*nobody)(void *arg, const struct relay_port *port);
 	void *arg;
 };
 
@@ -83,7 +81,7 @@ struct relay_mesh {
 void relay_mesh_init(struct relay_mesh *m, const struct relay_mesh_options *o);
 /* A relay has changed here (relays_options.publish). */
 void relay_mesh_publish(struct relay_mesh *m, const struct relay *r);
-/* relay_output.ask; one that is open already is not asked again.  Without others, nobody() at once. */
+/* relay_output.ask; one that is open already is not asked again. */
 void relay_mesh_ask(struct relay_mesh *m, const struct instant *now, const struct relay_port *port);
 /* peers_options.receive; false: not a message about relays. */
 bool relay_mesh_receive(struct relay_mesh *m, const struct instant *now, uint16_t from,

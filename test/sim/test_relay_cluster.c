@@ -105,12 +105,6 @@ static unsigned living(void *arg, uint16_t list[SERVERS_MAX])
 	return count;
 }
 
-static void nobody(void *arg, const struct relay_port *port)
-{
-	(void)arg;
-	(void)port;
-}
-
 /* ---- the registry ---- */
 
 static void keep(const struct relay *r)
@@ -169,7 +163,7 @@ static void start(struct node *n)
 		.port_first = 20000, .port_last = 20059, .per_client = 100,
 		.changed = changed, .publish = publish, .arg = n,
 	};
-	struct relay_mesh_options m = {.send = mesh_send, .living = living, .nobody = nobody, .arg = n};
+	struct relay_mesh_options m = {.send = mesh_send, .living = living, .arg = n};
 
 	n->relays = m.relays = relays_new(&o);
 	n->queue = relay_queue_new(TICKS_S(2 + n->number));

@@ -13,8 +13,7 @@
 struct node {
 	struct relays *relays;
 	struct relay_mesh mesh;
-	unsigned sent[256], nobody;
-	struct relay_port unknown;
+	unsigned sent[256];
 };
 
 static struct node node[SERVERS];
@@ -60,14 +59,6 @@ static unsigned living(void *arg, uint16_t list[SERVERS_MAX])
 	return count;
 }
 
-static void nobody(void *arg, const struct relay_port *port)
-{
-	struct node *s = arg;
-
-	s->nobody++;
-	s->unknown = *port;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -80,7 +71,7 @@ static int set_up(void **state)
 			.port_last = 29999, .per_client = 10, .changed = changed, .publish = publish,
 			.alone = true,
 		};
-		struct relay_mesh_options m = {NULL, deliver, living, nobody, s};
+		struct relay_mesh_options m = {NULL, deliver, living, s};
 
 		memset(s, 0, sizeof *s);
 		cut[i] = false;
@@ -163,7 +154,7 @@ static void asks(void **state)
 	(void)state;
 	relay_mesh_ask(&node[0].mesh, &now, &port);
 	assert_true(knows(0, &r));
-	assert_int_equal(node[0].nobody, 0);
+	assert_int_equal(node[0].mesh.count.nobody, 0);
 	assert_int_equal(node[0].sent[RELAY_MESH_ASK], 2);
 	relay_mesh_ask(&node[0].mesh, &now, &port); /* still open: not asked again */
 	assert_int_equal(node[0].sent[RELAY_MESH_ASK], 2);
@@ -180,18 +171,17 @@ static void nobody_knows(void **state)
 	(void)state;
 	cut[2] = true;
 	relay_mesh_ask(&node[0].mesh, &now, &port);
-	assert_int_equal(node[0].nobody, 0);
+	assert_int_equal(node[0].mesh.count.nobody, 0);
 	relay_mesh_receive(&node[0].mesh, &now, 2, none, len);
-	assert_int_equal(node[0].nobody, 0);
+	assert_int_equal(node[0].mesh.count.nobody, 0);
 	relay_mesh_receive(&node[0].mesh, &now, 3, none, len);
-	assert_int_equal(node[0].nobody, 1);
-	assert_int_equal(node[0].unknown.port, 25000);
+	assert_int_equal(node[0].mesh.count.nobody, 1);
 	relay_mesh_receive(&node[0].mesh, &now, 3, none, len);
-	assert_int_equal(node[0].nobody, 1);
+	assert_int_equal(node[0].mesh.count.nobody, 1);
 	relay_mesh_ask(&node[0].mesh, &now, &port);
 	now.boot += RELAY_QUESTION_LIFE; /* over: what comes now is late */
 	relay_mesh_receive(&node[0].mesh, &now, 3, none, len);
-	assert_int_equal(node[0].nobody, 1);
+	assert_int_equal(node[0].mesh.count.nobody, 1);
 }
 
 /* Open questions and answers are bounded, whatever strangers send. */
