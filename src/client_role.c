@@ -90,14 +90,17 @@ static void network_changed(void *arg, struct worker *w)
 }
 
 /* Where nothing can be kept all works as well: each run begins by looking. */
-static void load_memory(struct daemon *d)
+static int load_memory(struct daemon *d, char error[SENTENCE])
 {
 	char path[CONF_PATH_MAX + 64];
 
 	snprintf(path, sizeof path, "%s/%s.path", d->conf.state_directory, d->conf.name);
 	d->path_memory_fd = path_memory_open(path, &d->path_memory);
+	if (d->path_memory_fd == -EBUSY)
+		return setup_state_taken(d, error);
 	if (d->path_memory_fd < 0)
 		log_info("%s: the path MTU cannot be kept there: %s", path, strerror(-d->path_memory_fd));
+	return 0;
 }
 
 static int start_core(struct daemon *d, char error[SENTENCE])
@@ -111,9 +114,10 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.has_operator = d->conf.has_operator,
 		.limits = key_limits,
 	};
-	int failed;
+	int failed = load_memory(d, error);
 
-	load_memory(d);
+	if (failed)
+		return failed;
 	o.memory = d->path_memory;
 	memcpy(o.secret, d->conf.client_secret, KEY_SIZE);
 	memcpy(o.psk, d->conf.psk, KEY_SIZE);
@@ -161,7 +165,9 @@ int client_role_start(struct daemon *d, char error[SENTENCE])
 	struct worker *w;
 	int failed;
 
-	failed = setup_workers(d, 1, error); /* the uplink is one thread's */
+	failed = setup_claim(d, error);
+	if (!failed)
+		failed = setup_workers(d, 1, error); /* the uplink is one thread's */
 	if (!failed)
 		failed = start_core(d, error);
 	if (!failed)

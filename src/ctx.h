@@ -122,6 +122,10 @@ char *rotate_json(struct daemon *d);
 
 /* ---- setup.c: what both roles need ---- */
 int setup_workers(struct daemon *d, unsigned count, char error[SENTENCE]);
+/* Nobody else's tunnel devices; before anything of that name is made. */
+int setup_claim(struct daemon *d, char error[SENTENCE]);
+/* The sentence for a file of the state directory that is locked. */
+int setup_state_taken(const struct daemon *d, char error[SENTENCE]);
 /* What a reload may change in both roles. */
 void setup_apply(struct daemon *d);
 int setup_device(struct daemon *d, enum device which, const char *name, bool ethernet,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/addr.h"
@@ -43,6 +44,10 @@ int path_memory_open(const char *path, struct pmtu_memory *m)
 	*m = (struct pmtu_memory){0};
 	if (fd < 0)
 		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		close(fd);
+		return -EBUSY;
+	}
 	if (pread(fd, text, LINE_SIZE, 0) == LINE_SIZE && text[LINE_SIZE - 1] == '\n')
 		parse(text, m);
 	return fd;

@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "ctx.h"
 #include "mode/relay_entry.h"
+#include "path/claim.h"
 #include "path/uplinks.h"
 
 #define ROUND_MAX_MS 1000
@@ -288,6 +289,23 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 	return fail(-ENOMEM, error, SENTENCE, "not enough memory for relays");
 }
 
+/* The program takes the place of what is there: that must be nobody's who lives. */
+static int claim_uplinks(const struct conf_devices *uplinks, char error[SENTENCE])
+{
+	for (unsigned i = 0; i < uplinks->count; i++) {
+		int failed = claim_take("uplink", uplinks->name[i]);
+
+		if (failed == -EADDRINUSE)
+			return fail(failed, error, SENTENCE, "relays of another anyrelayd come in at %s: "
+					"stop it, or have no [Relay] in one of the two",
+					uplinks->name[i]);
+		if (failed)
+			return fail(failed, error, SENTENCE, "uplink %s cannot be claimed: %s",
+					uplinks->name[i], strerror(-failed));
+	}
+	return 0;
+}
+
 static int open_fast_path(struct daemon *d, char error[SENTENCE])
 {
 	const struct conf *c = &d->conf;
@@ -305,12 +323,16 @@ static int open_fast_path(struct daemon *d, char error[SENTENCE])
 		.up = up,
 		.arg = role,
 	};
+	int failed;
 
 	if (!uplinks.count)
 		uplinks.count = uplinks_default(uplinks.name, ARRAY_SIZE(uplinks.name));
 	if (!uplinks.count)
 		return fail(-ENODEV, error, SENTENCE, "Uplinks is missing in [Relay], and no device has a "
 				"default route: name the devices at which packets for relays come in");
+	failed = claim_uplinks(&uplinks, error);
+	if (failed)
+		return failed;
 	o.uplink_count = uplinks.count;
 	if (c->listen_v4)
 		memcpy(config.anycast4, c->listen[FAMILY_V4].ip + 12, sizeof config.anycast4);

@@ -56,6 +56,8 @@ static int open_mark(struct daemon *d, char error[SENTENCE])
 
 	mark_path(d, path);
 	d->mark = clock_mark_open(path);
+	if (d->mark == -EBUSY)
+		return setup_state_taken(d, error);
 	failed = d->mark < 0 ? d->mark : clock_mark_store(d->mark, d->started.cluster);
 	if (failed)
 		snprintf(error, SENTENCE,
@@ -252,6 +254,8 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	failed = check_clock(d, error);
 	if (!failed)
 		failed = open_mark(d, error);
+	if (!failed)
+		failed = setup_claim(d, error);
 	if (!failed)
 		failed = setup_workers(d, d->conf.workers, error);
 	if (!failed)

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fail.h"
 #include "ctx.h"
 #include "mode/ethernet.h"
+#include "path/claim.h"
 #include "path/mode.h"
 #include "path/xport.h"
 
@@ -34,6 +36,35 @@ int setup_workers(struct daemon *d, unsigned count, char error[SENTENCE])
 		}
 	}
 	return 0;
+}
+
+/*
+ * Two daemons with one device: the kernel refuses, but where both have several queues.  This is
+ * before a guard or anything else is made under the device's name.
+ */
+int setup_claim(struct daemon *d, char error[SENTENCE])
+{
+	const char *const names[] = {d->conf.device, d->conf.ethernet_device};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		int failed = names[i][0] ? claim_take("tunnel", names[i]) : 0;
+
+		if (failed == -EADDRINUSE)
+			return fail(failed, error, SENTENCE, "tunnel device %s is in use by another "
+					"anyrelayd: stop it, or choose another name for Device",
+					names[i]);
+		if (failed)
+			return fail(failed, error, SENTENCE, "tunnel device %s cannot be claimed: %s",
+					names[i], strerror(-failed));
+	}
+	return 0;
+}
+
+int setup_state_taken(const struct daemon *d, char error[SENTENCE])
+{
+	return fail(-EBUSY, error, SENTENCE, "another anyrelayd keeps its state in %s under the name "
+			"%s: stop it, or give this one another Name or StateDirectory",
+			d->conf.state_directory, d->conf.name);
 }
 
 int setup_device(struct daemon *d, enum device which, const char *name, bool ethernet,

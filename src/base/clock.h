@@ -21,7 +21,10 @@ void clock_read_from(struct instant *now, ticks realtime, ticks boottime);
  * at start.  check: 0; or seconds > 0 by which the clock is behind the mark;
  * -errno if the file cannot be read (-ENOENT: first start).
  */
-/* A descriptor for writing the mark, kept open: later the daemon may have lost the right to open it. */
+/*
+ * A descriptor for writing the mark, kept open: later the daemon may have lost the right to open
+ * it, and its lock keeps others away (-EBUSY).
+ */
 int clock_mark_open(const char *path);
 int clock_mark_store(int fd, ticks cluster);
 long clock_mark_check(const char *path, ticks cluster);

@@ -26,7 +26,6 @@
 #define OFFLOAD_USO (TUN_F_USO4 | TUN_F_USO6)
 #define QUEUE_LEN   1000 /* packets; a TUN device's default of 500 is short for bulk traffic */
 
-/* Writes the sentence and passes the error on. */
 /* ---- opening ---- */
 
 static int open_error(int code, char *error, size_t size)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/fail.h"
+
 #define SOCKET_BUFFER (8 * 1024 * 1024)
 #define FULL_WAIT_MS  5
 
@@ -50,6 +52,15 @@ static void set_buffers(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
+static int share_port(int fd, char *error, size_t size)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0)
+		return 0;
+	return fail(-errno, error, size, "cannot prepare a UDP socket: %s", strerror(errno));
+}
+
 static int set_options(int fd, bool v4, struct udp_options wanted, char *error, size_t size)
 {
 	const int on = 1;
@@ -63,13 +74,8 @@ static int set_options(int fd, bool v4, struct udp_options wanted, char *error, 
 			return result;
 		}
 	}
-	if ((wanted.reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
-	    (wanted.free_bind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) != 0)) {
-		int result = -errno;
-
-		snprintf(error, size, "cannot prepare a UDP socket: %s", strerror(-result));
-		return result;
-	}
+	if (wanted.free_bind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) != 0)
+		return fail(-errno, error, size, "cannot prepare a UDP socket: %s", strerror(errno));
 	set_buffers(fd);
 	return 0;
 }
@@ -104,6 +110,24 @@ static int bind_to(int fd, const struct endpoint *local, char *error, size_t err
 	return -code;
 }
 
+/*
+ * With SO_REUSEPORT the port can be had beside all others of our user that have it set, those
+ * of another daemon too.  So the first socket is bound without it.
+ */
+static int share_and_bind(int fd, const struct endpoint *local, struct udp_options options,
+		char *error, size_t error_size)
+{
+	int result = 0;
+
+	if (options.reuse_port && !options.first)
+		result = share_port(fd, error, error_size);
+	if (result == 0)
+		result = bind_to(fd, local, error, error_size);
+	if (result == 0 && options.reuse_port && options.first)
+		result = share_port(fd, error, error_size);
+	return result;
+}
+
 int udp_open(const struct endpoint *local, struct udp_options options, char *error,
 		size_t error_size)
 {
@@ -119,7 +143,7 @@ int udp_open(const struct endpoint *local, struct udp_options options, char *err
 	}
 	result = set_options(fd, v4, options, error, error_size);
 	if (result == 0)
-		result = bind_to(fd, local, error, error_size);
+		result = share_and_bind(fd, local, options, error, error_size);
 	if (result != 0) {
 		close(fd);
 		return result;

@@ -18,6 +18,7 @@
 
 struct udp_options {
 	bool reuse_port; /* one socket a worker: the kernel spreads clients over them */
+	bool first;      /* … and this is the first one: nobody else's may be there */
 	bool free_bind;  /* the address need not be on this machine (yet) */
 };
 

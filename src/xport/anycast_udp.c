@@ -14,6 +14,7 @@ static int udp_xport_open(struct worker *w, const struct endpoint local[FAMILY_C
 {
 	struct udp_options options = {
 		.reuse_port = w->path->worker_count > 1,
+		.first = w == w->path->worker[0],
 		.free_bind = w->path->free_bind,
 	};
 

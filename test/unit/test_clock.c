@@ -116,6 +116,7 @@ static void mark_tells_a_clock_that_is_behind(void **state)
 
 	fd = clock_mark_open(path);
 	assert_true(fd >= 0);
+	assert_int_equal(clock_mark_open(path), -EBUSY); /* as long as the first one lives */
 	assert_int_equal(clock_mark_store(fd, TICKS_S(1000000000) + 1), 0);
 	assert_int_equal(clock_mark_store(fd, TICKS_S(2000)), 0); /* all digits are replaced */
 	close(fd);

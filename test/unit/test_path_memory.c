@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
+#include <errno.h>
+
 #include "bytes.h"
 
 #include <stdlib.h>
@@ -38,6 +40,7 @@ static void round_trip(void **state)
 	int fd = path_memory_open(path, &found);
 	assert_true(fd >= 0);
 	assert_int_equal(found.count, 0);
+	assert_int_equal(path_memory_open(path, &found), -EBUSY);
 	assert_int_equal(path_memory_store(fd, &m), 0);
 	close(fd);
 	fd = path_memory_open(path, &found);

@@ -148,6 +148,40 @@ static void errors_are_sentences(void **state)
 	}
 }
 
+/* The workers of one daemon share a port, the kernel spreads over them, and no other daemon gets in. */
+static void a_port_is_shared_by_one_daemon(void **state)
+{
+	struct udp_options first = {.reuse_port = true, .first = true}, more = {.reuse_port = true};
+	static struct udp_receiver in;
+	struct endpoint e;
+	char error[200];
+	int fd[2];
+	(void)state;
+
+	assert_int_equal(endpoint_parse("127.0.0.1:0", 0, &e), 0);
+	fd[0] = udp_open(&e, first, error, sizeof error);
+	assert_true(fd[0] >= 0);
+	e = local(fd[0]);
+	fd[1] = udp_open(&e, more, error, sizeof error);
+	assert_true(fd[1] >= 0);
+	assert_int_equal(udp_open(&e, first, error, sizeof error), -EADDRINUSE);
+	assert_int_equal(udp_open(&e, (struct udp_options){0}, error, sizeof error), -EADDRINUSE);
+
+	for (unsigned i = 0; i < 100; i++) { /* each from a port of its own */
+		struct sockaddr_storage ss;
+		socklen_t len = endpoint_to_sockaddr(&e, &ss);
+		int out = socket(AF_INET, SOCK_DGRAM, 0);
+
+		assert_int_equal(sendto(out, "x", 1, 0, (struct sockaddr *)&ss, len), 1);
+		close(out);
+	}
+	udp_receiver_init(&in);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(udp_receive(&in, fd[i]) > 0);
+		close(fd[i]);
+	}
+}
+
 /* Equal datagrams are one run, with a shorter one at its end: one message at the other side. */
 static void runs_cross_whole(const char *address)
 {
@@ -382,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(sockets_are_set_up),
 			cmocka_unit_test(errors_are_sentences),
+			cmocka_unit_test(a_port_is_shared_by_one_daemon),
 			cmocka_unit_test(runs_cross_whole_v4),
 			cmocka_unit_test(runs_cross_whole_v6),
 			cmocka_unit_test(interleaved_destinations_are_grouped),
