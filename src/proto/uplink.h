@@ -143,6 +143,8 @@ struct uplink {
 
 	bool has_time;
 	int64_t offset;  /* cluster time less boot time */
+	bool followed;   /* a server's clock, forward, since the session began */
+	ticks differ;    /* boot time until which servers' clocks are known to differ */
 	uint64_t last_t; /* full T of the last packet: over all sessions it never goes back, but */
 			 /* for what no server accepted (begin_session) */
 	ticks rtt;

@@ -138,6 +138,7 @@ static void begin_session(struct uplink *u, const struct instant *now, const str
 
 	u->offset = (int64_t)(g->time + u->rtt / 2 - now->boot);
 	u->has_time = true;
+	u->followed = false;
 	cluster = uplink_cluster(u, now);
 	/*
 	 * T never goes back, except here, under a new key, and only from where no

@@ -7,6 +7,8 @@
 #include "proto/uplink_internal.h"
 
 #define CLOCK_NOISE TICKS_MS(250)
+#define DIFFER_FOR  TICKS_S(600)
+#define PATIENCE    TICKS_S(10) /* of servers with packets that are late; they have 30 s */
 #define PROBE_ROOM  1600
 /* Before a session's end: servers accept it from one epoch ahead of its own on. */
 #define SESSION_MAX TICKS_S(3 * EPOCH_SECONDS)
@@ -162,7 +164,12 @@ void uplink_set_macs(struct uplink *u, const struct instant *now, uint8_t macs[]
 
 /* ---- what servers say ---- */
 
-/* The server's clock, as of half a round trip ago. */
+/*
+ * The server's clock, as of half a round trip ago.  Ours follows it forward, so that
+ * servers need not be patient with us.  If another one then says that we are ahead, it
+ * is they that differ: to follow each would be a handshake for each.  So we stay where
+ * we are for a while, and the challenge teaches the server to be patient.
+ */
 static void correct_clock(struct uplink *u, const struct instant *now, ticks server_time)
 {
 	int64_t offset = (int64_t)(server_time + u->rtt / 2 - now->boot);
@@ -170,11 +177,15 @@ static void correct_clock(struct uplink *u, const struct instant *now, ticks ser
 
 	if (forward > -(int64_t)CLOCK_NOISE && forward < (int64_t)CLOCK_NOISE)
 		return;
-	if (forward < -(int64_t)TICKS_PER_SEC)
+	if (forward < -(int64_t)TICKS_PER_SEC) {
 		/* or this challenge was long under way: a handshake measures which of the two */
 		handshake_want(u, now);
-	else
+		if (u->followed)
+			u->differ = now->boot + DIFFER_FOR;
+	} else if (now->boot >= u->differ || forward > (int64_t)PATIENCE) {
 		u->offset = offset;
+		u->followed = forward > 0;
+	}
 }
 
 static enum drop take_challenge(struct uplink *u, const struct instant *now,

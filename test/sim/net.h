@@ -44,6 +44,9 @@ struct net {
 	size_t nonce_count, nonce_room;
 };
 
+/* How many of something: the long form is asked for by SIM_FULL (./run test --full). */
+unsigned net_many(unsigned in_short, unsigned in_full);
+
 /* The seed: SIM_SEED of the environment, or the same for every run. */
 void net_init(struct net *n);
 void net_free(struct net *n);

@@ -23,11 +23,12 @@ static void same_state(struct world *w, struct sim_server *s, const struct serve
  */
 static void replayed_first_messages_change_nothing(void **state)
 {
-	enum { REPLAYS = 10000 };
+	const unsigned replays = net_many(10000, 100000);
 	struct world *w = WORLD(.servers = 2, .handshake_rate = 1000000, .prefix_rate = 1000000);
 	struct sim_client *c = w->client[0];
 	struct session_record *record;
 	struct server_state before[2];
+	struct client client[2];
 	const struct sighted *m;
 	struct recording r;
 	struct endpoint elsewhere;
@@ -46,19 +47,23 @@ static void replayed_first_messages_change_nothing(void **state)
 	server_take(&w->server[0], &elsewhere, m->data, m->len);
 	world_run(w, TICKS_MS(100));
 	record = client_at(&w->server[0], 0)->session;
-	for (unsigned i = 0; i < REPLAYS; i++) /* so that the test's own memory has grown */
+	for (unsigned i = 0; i < replays; i++) /* so that the test's own memory has grown */
 		server_take(&w->server[i % 2], &elsewhere, m->data, m->len);
 	world_run(w, TICKS_MS(100));
 	before[0] = server_state(&w->server[0]);
 	before[1] = server_state(&w->server[1]);
-	for (unsigned i = 0; i < REPLAYS; i++) {
+	client[0] = *client_at(&w->server[0], 0);
+	client[1] = *client_at(&w->server[1], 0);
+	for (unsigned i = 0; i < replays; i++) {
 		check_equal(&w->net, server_take(&w->server[i % 2], &elsewhere, m->data, m->len),
 				DROP_NONE);
-		world_run(w, TICKS_MS(20) / REPLAYS);
+		world_run(w, TICKS_MS(20) / replays);
 	}
 	world_run(w, TICKS_MS(20));
 	same_state(w, &w->server[0], &before[0]);
 	same_state(w, &w->server[1], &before[1]);
+	for (unsigned i = 0; i < 2; i++) /* all that is known and counted of the client */
+		check(&w->net, !memcmp(&client[i], client_at(&w->server[i], 0), sizeof client[i]));
 	check(&w->net, client_at(&w->server[0], 0)->session == record);
 	c->asleep = false;
 	check(&w->net, client_send(c, 100));
@@ -230,7 +235,7 @@ static size_t some_plaintext(struct world *w, struct sim_client *c, uint8_t plai
 	size_t pad = net_chance(&w->net, 500000) ? 0 : net_below(&w->net, 200), n;
 
 	memset(plain, 0, 1400);
-	switch (net_below(&w->net, 6)) {
+	switch (net_below(&w->net, 7)) {
 	case 0:
 		memcpy(h.cookie, c->u.hello.cookie, COOKIE_SIZE);
 		n = hello_write(plain, &h);
@@ -246,6 +251,12 @@ static size_t some_plaintext(struct world *w, struct sim_client *c, uint8_t plai
 		n = probe_write(plain, CONTROL_PROBE_REQ, &p);
 		break;
 	case 4:
+		random_bytes(plain, RELAY_QUESTION_SIZE);
+		plain[0] = CONTROL_BYTE(CONTROL_RELAY);
+		plain[1] = (uint8_t)(1 + net_below(&w->net, 5));
+		n = RELAY_QUESTION_SIZE;
+		break;
+	case 5:
 		plain[0] = (uint8_t)net_below(&w->net, 256);
 		return net_below(&w->net, 100);
 	default:

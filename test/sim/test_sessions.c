@@ -259,8 +259,14 @@ static void look_for_keys_after_601_s(bool busy)
 {
 	struct world *w = WORLD(.servers = 2, .replicate = true, .echo = true);
 	struct sim_client *c = w->client[0];
-	uint8_t needle[5][KEY_SIZE], key[KEY_SIZE], iv[NONCE_SIZE];
 	const struct epoch_keys *k = keyring_issuer(w->server[0].core->keyring);
+	const uint8_t *secret[] = {
+#define X(name, label) k->name,
+		k->k, EPOCH_LABELS(X)
+#undef X
+	};
+	enum { EPOCH_SECRETS = ARRAY_SIZE(secret), NEEDLES = EPOCH_SECRETS + 3 };
+	uint8_t needle[NEEDLES][KEY_SIZE], key[KEY_SIZE], iv[NONCE_SIZE];
 	struct recording r;
 	uint64_t epoch = k->epoch;
 
@@ -272,20 +278,21 @@ static void look_for_keys_after_601_s(bool busy)
 		check(&w->net, client_send(c, 100));
 	r.on = false;
 	world_run(w, TICKS_S(1));
-	invert(needle[0], c->u.newest->s);
-	invert(needle[1], keyring_issuer(w->server[0].core->keyring)->k);
-	invert(needle[2], keyring_issuer(w->server[0].core->keyring)->session);
+	for (unsigned i = 0; i < EPOCH_SECRETS; i++)
+		invert(needle[i], secret[i]);
+	invert(needle[EPOCH_SECRETS], c->u.newest->s);
+	/* an expanded AES-256 key begins with the key */
 	session_key_up(c->u.newest->s, AEAD_AES_256_GCM, key, iv);
-	invert(needle[3], key);
+	invert(needle[EPOCH_SECRETS + 1], key);
 	session_key_down(c->u.newest->s, AEAD_AES_256_GCM, w->server[1].core->sender, key, iv);
-	invert(needle[4], key);
+	invert(needle[EPOCH_SECRETS + 2], key);
 	wipe(key, sizeof key);
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < NEEDLES; i++)
 		check(&w->net, memory_holds(needle[i]));
 	if (busy) /* other sessions come, and memory is used again, or all is silent */
 		world_traffic(w, c, true, TICKS_S(1), TICKS_S(601), 100);
 	world_run(w, TICKS_S(601));
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < NEEDLES; i++)
 		if (memory_holds(needle[i]))
 			net_failed(&w->net, "key that is still in memory", i, -1, __FILE__,
 					__LINE__);
