@@ -40,7 +40,7 @@ enum drop far_end_server(struct worker *w, struct far_end *end)
 	end->room = uplink_plain_max(u, &w->now);
 	end->least = UPSTREAM_MIN - PACKET_OVERHEAD;
 	end->t = uplink_time(u, &w->now);
-	u->last_sent = u->last_data = w->now.boot;
+	uplink_sends(u, &w->now);
 	return DROP_NONE;
 }
 

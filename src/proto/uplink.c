@@ -9,6 +9,9 @@
 #define QUOTE_AGE       32  /* 1/16 s: only packets this young are believed to be quoted */
 #define WOKEN_AFTER     TICKS_S(5)
 #define SILENCE         TICKS_S(3)
+#define FIRST_ASK       TICKS_MS(100)
+#define ASK_EACH        TICKS_S(10)
+#define MUCH            16 /* packets */
 
 const char *uplink_event_key(enum uplink_event e)
 {
@@ -182,13 +185,12 @@ static enum drop open_data(struct uplink *u, const struct instant *now, const st
 	}
 	if (unlikely(!replay_accept(&sender->seen, h.number)))
 		return DROP_REPLAY;
-	u->last_received = now->boot;
 	if (unlikely(now->boot > sender->noted + TICKS_PER_SEC))
 		note_sender(u, now, sender);
 	sender->packets++;
 	sender->blocks += d->len / 16 + 1;
-	if (unlikely(sender->packets >= u->o.limits.soft_packets ||
-			     sender->blocks >= u->o.limits.soft_blocks))
+	if (unlikely((sender->packets >= u->o.limits.soft_packets ||
+			     sender->blocks >= u->o.limits.soft_blocks) && s == u->newest))
 		handshake_want(u, now);
 	*len = 0;
 	switch (d->len > PACKET_OVERHEAD ? to[0] >> 4 : INNER_KEEPALIVE) {
@@ -198,6 +200,7 @@ static enum drop open_data(struct uplink *u, const struct instant *now, const st
 	case INNER_ETHERNET:
 		*len = d->len - PACKET_OVERHEAD;
 		u->last_data = now->boot;
+		u->unanswered = 0;
 		return DROP_NONE;
 	case INNER_KEEPALIVE:
 		return DROP_NONE;
@@ -348,20 +351,45 @@ void uplink_moved(struct uplink *u, const struct instant *now, struct output *ou
 	pmtu_restart(&u->down, now->boot);
 }
 
-/*
- * We send, and nothing has come back for a while: perhaps large packets vanish
- * on a new path without a word, or our address changed without our knowing.
- */
-static void suspect_silence(struct uplink *u, const struct instant *now, struct output *out)
+void uplink_sends(struct uplink *u, const struct instant *now)
 {
-	if (!u->newest || u->last_data <= u->last_received + SILENCE / 2 ||
-			now->boot < u->last_received + SILENCE ||
-			now->boot < u->silence_probe + SILENCE)
+	u->last_sent = u->last_data = now->boot;
+	if (u->unanswered)
 		return;
-	u->silence_probe = now->boot;
-	pmtu_restart(&u->up, now->boot);
-	pmtu_restart(&u->down, now->boot);
-	uplink_keepalive(u, now, out);
+	u->unanswered = now->boot;
+	u->ask_after = MAX(3 * u->rtt, FIRST_ASK);
+}
+
+/*
+ * When to ask who is there.  Data that nothing comes back for: perhaps the route has
+ * changed to a server that large packets do not reach; a small one does, and its answer
+ * says that this server is new.  And from time to time where there is much, since what
+ * comes back may be from other servers.
+ */
+static ticks ask_at(const struct uplink *u)
+{
+	bool much = u->newest->tx.next >= u->asked_next + MUCH;
+	ticks next = much ? u->asked + ASK_EACH : UINT64_MAX;
+
+	if (u->last_data <= u->asked)
+		return UINT64_MAX;
+	return u->unanswered ? MIN(next, MAX(u->unanswered, u->asked) + u->ask_after) : next;
+}
+
+static void ask_who_is_there(struct uplink *u, const struct instant *now, struct output *out)
+{
+	if (!u->newest || now->boot < ask_at(u))
+		return;
+	u->asked = now->boot;
+	ask_for_server(u, now, out);
+	u->asked_next = u->newest->tx.next;
+	if (!u->unanswered || now->boot < u->unanswered + u->ask_after)
+		return;
+	u->ask_after = MIN(2 * u->ask_after, SILENCE);
+	if (now->boot >= u->unanswered + SILENCE) { /* or the path to this one has become narrow */
+		pmtu_restart(&u->up, now->boot);
+		pmtu_restart(&u->down, now->boot);
+	}
 }
 
 static void renew_session(struct uplink *u, const struct instant *now)
@@ -390,6 +418,8 @@ ticks uplink_deadline(const struct uplink *u, const struct instant *now)
 		next = MIN(next, u->hello.next);
 	if (u->newest && u->newest->confirmed)
 		next = MIN(next, MIN(u->up.next, u->down.next));
+	if (u->newest)
+		next = MIN(next, ask_at(u));
 	next = MIN(next, relay_deadline(u));
 	return MAX(next, now->boot);
 }
@@ -407,7 +437,7 @@ ticks uplink_tick(struct uplink *u, const struct instant *now, struct output *ou
 	hello_step(u, now, out);
 	probe_step(u, now, out);
 	relay_step(u, now, out);
-	suspect_silence(u, now, out);
+	ask_who_is_there(u, now, out);
 	if (u->newest && u->o.keepalive && now->boot >= u->last_sent + TICKS_S(u->o.keepalive))
 		uplink_keepalive(u, now, out);
 	return uplink_deadline(u, now);

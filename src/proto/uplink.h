@@ -14,6 +14,7 @@
  *   keep-alive  nothing sent for the interval   one empty packet
  *   relays      a question without its answer   0.2, 0.4, 0.8, 2, 4 … 16 s ± 25 %
  *   path MTU    see pmtu.h
+ *   who is there  data without an answer        3 round trips, doubling to 3 s; else 10 s
  */
 #ifndef PROTO_UPLINK_H
 #define PROTO_UPLINK_H
@@ -111,7 +112,8 @@ struct uplink_question {
 	X(KEYS_REFUSED, "keys_refused", "changes of them that the operator has not signed")        \
 	X(RELAY_QUESTIONS, "relay_questions", "questions about relays sent")                       \
 	X(KEEPALIVES, "keepalives", "keep-alives sent")                                            \
-	X(PROBES, "probes", "path MTU probes sent or asked for")
+	X(PROBES, "probes", "path MTU probes sent or asked for")                                       \
+	X(ASKED, "asked", "questions to which server packets go")
 enum uplink_event {
 #define X(name, key, text) UPLINK_EV_##name,
 	UPLINK_EVENTS(X)
@@ -160,9 +162,12 @@ struct uplink {
 	uint8_t groups[GROUPS_MAX][16];
 	uint8_t macs[MACS_MAX][MAC_ADDR_SIZE];
 
-	ticks last_sent, last_data, last_received; /* boot time */
+	ticks last_sent, last_data; /* boot time */
 	ticks last_hint, last_tick;
-	ticks silence_probe;
+	ticks unanswered; /* boot time of the first data sent since data came; 0: none */
+	ticks asked;      /* boot time of the last question who is there, … */
+	ticks ask_after;  /* … and how long to wait for data before the next */
+	uint64_t asked_next; /* number after it */
 	_Atomic uint16_t learned_len; /* of an announcement that was taken; whoever keeps it sets it to 0 */
 	uint8_t learned[ANNOUNCEMENT_MAX];
 	uint32_t random; /* for jitter only */
@@ -180,12 +185,14 @@ enum drop uplink_open(struct uplink *u, const struct instant *now, const struct 
 bool uplink_ready(struct uplink *u, const struct instant *now, struct output *out);
 /* T for packets sent now. */
 uint16_t uplink_time(struct uplink *u, const struct instant *now);
+/* Data is being sent. */
+void uplink_sends(struct uplink *u, const struct instant *now);
 /* After data of so many bytes was sent in u->newest. */
 static inline void uplink_sent(struct uplink *u, const struct instant *now, size_t bytes,
 		unsigned packets)
 {
 	tx_count(&u->newest->tx, bytes, packets);
-	u->last_sent = u->last_data = now->boot;
+	uplink_sends(u, now);
 }
 static inline const struct endpoint *uplink_server(const struct uplink *u)
 {

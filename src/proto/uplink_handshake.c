@@ -139,6 +139,7 @@ static void begin_session(struct uplink *u, const struct instant *now, const str
 	u->offset = (int64_t)(g->time + u->rtt / 2 - now->boot);
 	u->has_time = true;
 	u->followed = false;
+	u->asked = now->boot;
 	cluster = uplink_cluster(u, now);
 	/*
 	 * T never goes back, except here, under a new key, and only from where no
@@ -160,6 +161,7 @@ static void begin_session(struct uplink *u, const struct instant *now, const str
 	rest = s->end > cluster ? s->end - cluster : 0;
 	s->renew = now->boot + uplink_renewal(u, rest);
 	tx_key_up(&s->tx, s->s, s->aead, s->kid, s->sid, cluster, s->epoch);
+	u->asked_next = s->tx.next;
 	u->newest = s;
 	u->events[UPLINK_EV_SESSIONS]++;
 }
@@ -234,7 +236,6 @@ enum drop handshake_message2(struct uplink *u, const struct instant *now, const 
 		return DROP_HANDSHAKE;
 	}
 	u->rtt = now->boot - h->attempt[i].sent;
-	u->last_received = now->boot;
 	handshake_done(u);
 	begin_session(u, now, &grant);
 	recall_path(u, now, &grant.address);

@@ -44,6 +44,8 @@ void hello_again(struct uplink *u, const struct instant *now, struct output *out
 /* A server does not know this client: show it the session's ticket, and then say HELLO again. */
 void hello_with_ticket(struct uplink *u, const struct instant *now, struct output *out);
 void hello_step(struct uplink *u, const struct instant *now, struct output *out);
+/* A probe that passes everywhere: what is of interest is who answers. */
+void ask_for_server(struct uplink *u, const struct instant *now, struct output *out);
 void probe_step(struct uplink *u, const struct instant *now, struct output *out);
 /* How long to wait after the n-th of a row: 0.2, 0.4, 0.8 s, then 2, 4 … 16 s ± 25 %. */
 ticks uplink_interval(struct uplink *u, unsigned n);

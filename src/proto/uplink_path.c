@@ -10,6 +10,8 @@
 #define DIFFER_FOR  TICKS_S(600)
 #define PATIENCE    TICKS_S(10) /* of servers with packets that are late; they have 30 s */
 #define PROBE_ROOM  1600
+#define ASK_PLAIN   96         /* enough for an answer and a challenge (server_path.c) */
+#define NO_PROBE    UINT32_MAX /* an id that the search never has: it proves no size */
 /* Before a session's end: servers accept it from one epoch ahead of its own on. */
 #define SESSION_MAX TICKS_S(3 * EPOCH_SECONDS)
 
@@ -262,6 +264,17 @@ static void send_probe(struct uplink *u, const struct instant *now, enum control
 		len = size - outer_overhead(addr_is_v4(uplink_server(u)->ip)) - PACKET_OVERHEAD;
 	u->events[UPLINK_EV_PROBES]++;
 	uplink_send(u, now, room + HEADER_SIZE, len, out);
+}
+
+void ask_for_server(struct uplink *u, const struct instant *now, struct output *out)
+{
+	uint8_t room[HEADER_SIZE + ASK_PLAIN + TAG_SIZE] = {0};
+	struct probe probe = {.size = ASK_PLAIN + PACKET_OVERHEAD, .id = NO_PROBE};
+
+	probe.size += (uint16_t)outer_overhead(addr_is_v4(uplink_server(u)->ip));
+	probe_write(room + HEADER_SIZE, CONTROL_PROBE, &probe);
+	u->events[UPLINK_EV_ASKED]++;
+	uplink_send(u, now, room + HEADER_SIZE, ASK_PLAIN, out);
 }
 
 void probe_step(struct uplink *u, const struct instant *now, struct output *out)

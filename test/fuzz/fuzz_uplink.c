@@ -112,7 +112,8 @@ static void check_control(const uint8_t *plain, size_t len)
 				hello.down_mtu <= PMTU_FIRST);
 		break;
 	case 0x10 | CONTROL_PROBE:
-		MUST(probe_read(&probe, plain, len) && probe.size >= PMTU_BASE);
+		MUST(probe_read(&probe, plain, len) &&
+				(probe.size >= PMTU_BASE || probe.id == UINT32_MAX));
 		MUST(probe.size == len + PACKET_OVERHEAD +
 				outer_overhead(addr_is_v4(uplink_server(&f.uplink)->ip)));
 		break;

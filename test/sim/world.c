@@ -196,6 +196,8 @@ static void server_output(struct output *out, const struct endpoint *to, const u
 
 /* ---- cores: taking and sending ---- */
 
+static void bring_tick_forward(struct sim_client *c);
+
 static void server_deliver(struct sim_server *s, const struct opened *o)
 {
 	struct sim_client *c = s->w->client[o->client->index - 1];
@@ -244,6 +246,7 @@ enum drop client_take(struct sim_client *c, const uint8_t *data, size_t len)
 	if (why == DROP_NONE && n >= INNER_HEADER && (copy[16] & 0xf0) == 0x40)
 		flow_note(&c->sent_down, load_be32(copy + 16 + 4));
 	free(copy);
+	bring_tick_forward(c);
 	return why;
 }
 
@@ -265,6 +268,7 @@ bool client_send(struct sim_client *c, size_t len)
 	uplink_sent(&c->u, &now, len, 1);
 	len = tx_seal(&c->u.newest->tx, t, number, packet + HEADER_SIZE, len, packet);
 	c->out.send(&c->out, uplink_server(&c->u), packet, len);
+	bring_tick_forward(c);
 	return true;
 }
 
@@ -569,17 +573,32 @@ static void client_tick_event(void *arg)
 	free(t);
 }
 
-void client_tick(struct sim_client *c)
+/* next: boot time.  A moment passes between two ticks, whatever they say. */
+static void tick_at(struct sim_client *c, ticks next)
 {
-	struct instant now = client_now(c);
 	struct tick_event *t = malloc(sizeof *t);
-	ticks next = uplink_tick(&c->u, &now, &c->out);
 
 	assert_non_null(t);
 	*t = (struct tick_event){c, ++c->tick_order};
-	/* a moment passes between two ticks, whatever they say */
-	net_at(&c->w->net, MAX(next + c->booted, c->w->net.now + TICKS_MS(1)), client_tick_event,
-			t);
+	c->next_tick = MAX(next + c->booted, c->w->net.now + TICKS_MS(1));
+	net_at(&c->w->net, c->next_tick, client_tick_event, t);
+}
+
+void client_tick(struct sim_client *c)
+{
+	struct instant now = client_now(c);
+
+	tick_at(c, uplink_tick(&c->u, &now, &c->out));
+}
+
+/* As the worker does, after each packet: it may have made something due sooner. */
+static void bring_tick_forward(struct sim_client *c)
+{
+	struct instant now = client_now(c);
+	ticks next = uplink_deadline(&c->u, &now);
+
+	if (MAX(next + c->booted, c->w->net.now + TICKS_MS(1)) < c->next_tick)
+		tick_at(c, next);
 }
 
 struct uplink_options client_options(const struct world *w, unsigned id)

@@ -60,6 +60,7 @@ struct sim_client {
 	struct flow sent_up, sent_down;
 	uint64_t drop[DROP_COUNT], sent[16]; /* sent: by type */
 	uint64_t tick_order;
+	ticks next_tick;    /* true time */
 };
 
 enum policy { POLICY_FIXED, POLICY_FLIP, POLICY_SPRAY };
