@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctx.h"
+#include "mode/ethernet.h"
 #include "path/netwatch.h"
 #include "path_memory.h"
 
@@ -74,6 +75,7 @@ static ticks client_timer(void *arg, struct worker *w)
 
 	relay_client_tick(d, w);
 	next = uplink_tick(&d->uplink, &w->now, &w->output);
+	ethernet_forget_silent(w);
 	follow_groups(d, w);
 	follow_mtu(d, &w->now);
 	keep_memory(d, &w->now);

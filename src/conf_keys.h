@@ -157,7 +157,7 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Tunnel", "Routes", C, CONF_LIST, conf_prefix, routes, PREFIXES, NULL,                   \
 	  "Networks to be reached through the tunnel, besides those of Address.")                  \
 	X("Tunnel", "Networks", S, CONF_LIST | CONF_RELOAD, conf_prefix, networks, PREFIXES, NULL, \
-	  "Networks behind this server that clients may reach.")                                   \
+	  "Networks behind this server that clients may reach, but for the addresses of anycast, mesh, registry and metrics.") \
 	X("Tunnel", "Broadcast", B, CONF_RELOAD, conf_one_of, broadcast, YES_NO, "no",             \
 	  "Carry IPv4 broadcast; the client that sends it needs that right.")                      \
 	X("Tunnel", "CopyDSCP", B, CONF_RELOAD, conf_one_of, copy_dscp, YES_NO, "no",              \

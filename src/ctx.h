@@ -95,6 +95,8 @@ int server_role_reload(struct daemon *d, const struct conf *fresh, char error[SE
 int server_role_announce(struct daemon *d, char error[SENTENCE]);
 /* What a reload may change, from d->conf to where it is used. */
 void server_role_apply(struct daemon *d);
+/* Another list of servers, too, changes what clients may reach. */
+void server_role_networks(struct daemon *d);
 int client_role_start(struct daemon *d, char error[SENTENCE]);
 
 /* ---- client_keys.c: what a client has learned of the cluster's keys; before and while it runs ---- */

@@ -136,7 +136,9 @@ void mesh_role_changed(void *daemon)
 	else if (listed && !d->mesh.peers.listed)
 		snprintf(d->expelled, sizeof d->expelled, "this server (Number = %u) %s", d->conf.number,
 				peers_unlisted(&d->mesh.peers, &d->servers));
-	relay_role_apply(d); /* relays may not lead to them */
+	/* neither relays nor tunnels may lead to them */
+	relay_role_apply(d);
+	server_role_networks(d);
 }
 
 void mesh_role_ready(const struct daemon *d)

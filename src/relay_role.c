@@ -215,33 +215,13 @@ static void *relay_thread(void *arg)
 
 /* ---- where relays may never lead ---- */
 
-static void deny_host(struct relay_deny *deny, const uint8_t ip[16])
-{
-	struct prefix *p = &deny->list[deny->count++];
-
-	memcpy(p->ip, ip, sizeof p->ip);
-	p->len = 128;
-}
-
-/* What of the cluster's own this server knows of: registry and mesh, beside what is configured. */
 static void fill_deny_list(const struct daemon *d, struct relay_deny *deny)
 {
 	const struct conf *c = &d->conf;
-	struct endpoint e;
 
 	deny->count = c->relay_deny.count;
 	memcpy(deny->list, c->relay_deny.list, c->relay_deny.count * sizeof deny->list[0]);
-	for (unsigned i = 0; i < c->registry_url_count; i++) {
-		const char *host = strstr(c->registry_urls[i], "://");
-
-		if (host && !endpoint_parse(host + 3, 4222, &e)) /* not a name: that may change */
-			deny_host(deny, e.ip);
-	}
-	if (!c->mesh.port)
-		return;
-	deny_host(deny, c->mesh.ip);
-	for (unsigned i = 0; i < d->mesh.peers.count; i++)
-		deny_host(deny, d->mesh.peers.peer[i]->entry.mesh.ip);
+	deny->count += own_hosts(d, deny->list + deny->count);
 }
 
 /* ---- start and end ---- */

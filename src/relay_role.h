@@ -23,6 +23,7 @@
 #include "conf.h"
 #include "mode/relay_control.h"
 #include "mode/relay_input.h"
+#include "own_hosts.h"
 #include "path/raw.h"
 #include "path/relay_bpf.h"
 #include "rtpproxy_door.h"
@@ -30,7 +31,7 @@
 #define RELAY_ASKS_MAX 64
 
 /* Where relays may never lead. */
-#define RELAY_DENY_MAX (CONF_PREFIXES_MAX + REGISTRY_URLS_MAX + SERVERS_MAX + 1)
+#define RELAY_DENY_MAX (CONF_PREFIXES_MAX + OWN_HOSTS_MAX)
 struct relay_deny {
 	unsigned count;
 	struct prefix list[RELAY_DENY_MAX];

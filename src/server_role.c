@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "ctx.h"
 #include "mode/ethernet.h"
+#include "own_hosts.h"
 
 #define MARK_INTERVAL    TICKS_S(10)
 #define READING_PATIENCE TICKS_S(5)
@@ -103,6 +104,23 @@ static void record_was_written(void *arg, const struct client *client,
 		notices_written(d->notices, client, old, now);
 }
 
+/* Two who keep what is in it: groups, MAC addresses. */
+static void record_changes(void *arg, struct client *client, const struct session_record *old,
+		const struct session_record *now)
+{
+	struct daemon *d = arg;
+	struct instant t;
+	int64_t left;
+
+	members_record_changed(&d->members, client, old, now);
+	if (!(client->rights & RIGHT_ETHERNET))
+		return;
+	clock_read(&t);
+	left = now ? (int64_t)(TICKS_S(session_end(now->epoch)) - t.cluster) : 0;
+	ethernet_record_changed(d->path.ethernet, client, old, now, t.boot,
+			t.boot + (ticks)MAX(left, 0));
+}
+
 static bool send_notice(void *arg, uint16_t to, const uint8_t *message, size_t len)
 {
 	struct daemon *d = arg;
@@ -123,8 +141,8 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 		.keepalive_max = d->conf.keepalive_max,
 		.cluster_key_count = d->conf.cluster.count,
 		.limits = key_limits,
-		.record_changed = members_record_changed,
-		.record_changed_arg = &d->members,
+		.record_changed = record_changes,
+		.record_changed_arg = d,
 		.record_written = record_was_written,
 		.record_written_arg = d,
 		.relay_control = d->conf.relay_ports.first ? relay_desk_answer : NULL,
@@ -187,18 +205,35 @@ static void learn_own_addresses(struct daemon *d)
 	}
 }
 
+/* Those of the cluster's own hosts that clients must not reach: not our inner addresses. */
+static unsigned denied_hosts(const struct daemon *d, struct prefix *denied)
+{
+	unsigned count = own_hosts(d, denied), kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		bool inner = false;
+
+		for (unsigned k = 0; k < d->conf.address.count; k++)
+			inner |= !memcmp(d->conf.address.list[k].ip, denied[i].ip, 16);
+		if (!inner)
+			denied[kept++] = denied[i];
+	}
+	return kept;
+}
+
 /*
  * What clients may reach behind the device: the configured networks, and the
- * server's own inner addresses.  Replaced whole; workers may read the old one
- * until they have all passed a quiescent state.
+ * server's own inner addresses, but for the cluster's own hosts.  Replaced whole;
+ * workers may read the old one until they have all passed a quiescent state.
  */
-static void apply_networks(struct daemon *d)
+void server_role_networks(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	struct networks *fresh, *old;
 	unsigned n = 0;
 
-	fresh = malloc(sizeof *fresh + (c->address.count + c->networks.count) * sizeof fresh->list[0]);
+	fresh = malloc(sizeof *fresh + (c->address.count + c->networks.count + OWN_HOSTS_MAX) *
+			sizeof fresh->list[0]);
 	if (!fresh) {
 		log_error("not enough memory for Networks: they stay as they were");
 		return;
@@ -210,6 +245,7 @@ static void apply_networks(struct daemon *d)
 	for (unsigned i = 0; i < c->networks.count; i++)
 		fresh->list[n++] = c->networks.list[i];
 	fresh->count = n;
+	fresh->denied_count = denied_hosts(d, fresh->list + n);
 	old = atomic_exchange(&d->path.networks, fresh);
 	urcu_qsbr_synchronize_rcu();
 	free(old);
@@ -333,7 +369,7 @@ void server_role_apply(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 
-	apply_networks(d);
+	server_role_networks(d);
 	apply_cluster_keys(d);
 	relay_role_apply(d);
 	d->path.broadcast = c->broadcast;

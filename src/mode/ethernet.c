@@ -103,7 +103,9 @@ static struct mac_entry *mac_entry_for(struct ethernet *e, uint64_t word, ticks 
 	return vacant;
 }
 
-static enum mac_verdict mac_learn_locked(struct ethernet *e, uint64_t word, uint32_t port, ticks now)
+/* heard: when there was a frame, or so long before the entry is to end. */
+static enum mac_verdict mac_learn_locked(struct ethernet *e, uint64_t word, uint32_t port, ticks now,
+		ticks heard)
 {
 	struct mac_entry *m = mac_entry_for(e, word, now);
 	bool same;
@@ -118,7 +120,7 @@ static enum mac_verdict mac_learn_locked(struct ethernet *e, uint64_t word, uint
 	/* first the owner: until the address is there too, nobody looks at it */
 	if (m->mac != word)
 		atomic_store_explicit(&m->mac, 0, memory_order_release);
-	atomic_store_explicit(&m->owner, (uint64_t)port << 32 | (uint32_t)(now / TICKS_PER_SEC),
+	atomic_store_explicit(&m->owner, (uint64_t)port << 32 | (uint32_t)(heard / TICKS_PER_SEC),
 			memory_order_release);
 	atomic_store_explicit(&m->mac, word, memory_order_release);
 	return MAC_LEARNT;
@@ -150,9 +152,55 @@ enum mac_verdict mac_learn(struct ethernet *e, const uint8_t mac[6], uint32_t po
 	if (mac_settled(e, mac, port, now))
 		return MAC_LEARNT;
 	pthread_mutex_lock(&e->lock);
-	verdict = mac_learn_locked(e, word, port, now);
+	verdict = mac_learn_locked(e, word, port, now, now);
 	pthread_mutex_unlock(&e->lock);
 	return verdict;
+}
+
+enum mac_verdict mac_learn_until(struct ethernet *e, const uint8_t mac[6], uint32_t port, ticks now,
+		ticks until)
+{
+	enum mac_verdict verdict;
+
+	if ((mac[0] & 1) || until <= now)
+		return MAC_REFUSED;
+	pthread_mutex_lock(&e->lock);
+	verdict = mac_learn_locked(e, mac_word(mac), port, now, until - MAC_LIFETIME);
+	pthread_mutex_unlock(&e->lock);
+	return verdict;
+}
+
+void mac_forget(struct ethernet *e, const uint8_t mac[6], uint32_t port)
+{
+	uint64_t word = mac_word(mac);
+
+	pthread_mutex_lock(&e->lock);
+	for (unsigned i = 0; i < MAC_PROBES; i++) {
+		struct mac_entry *m = mac_place(e, word, i);
+
+		if (m->mac == word && m->owner >> 32 == port)
+			atomic_store_explicit(&m->mac, 0, memory_order_release);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+static bool has_mac(const struct session_record *r, const uint8_t *mac)
+{
+	for (unsigned i = 0; r && i < r->mac_count; i++)
+		if (!memcmp(record_mac(r, i), mac, 6))
+			return true;
+	return false;
+}
+
+void ethernet_record_changed(struct ethernet *e, const struct client *c,
+		const struct session_record *old, const struct session_record *record, ticks now,
+		ticks end)
+{
+	for (unsigned i = 0; old && i < old->mac_count; i++)
+		if (!has_mac(record, record_mac(old, i)))
+			mac_forget(e, record_mac(old, i), c->index);
+	for (unsigned i = 0; record && i < record->mac_count && c->rights & RIGHT_ETHERNET; i++)
+		mac_learn_until(e, record_mac(record, i), c->index, now, end);
 }
 
 /* ---- switching ---- */
@@ -241,11 +289,55 @@ void ethernet_frame(struct worker *w, struct client *origin, uint8_t *frame, siz
 		device_put_frame(w, frame, len);
 }
 
+/* ---- client: the addresses behind it ---- */
+
+static void tell_behind(struct worker *w)
+{
+	const struct macs_behind *b = &w->path->behind;
+	uint8_t macs[MACS_MAX][MAC_ADDR_SIZE];
+
+	for (unsigned i = 0; i < b->count; i++)
+		memcpy(macs[i], b->entry[i].mac, MAC_ADDR_SIZE);
+	uplink_set_macs(w->path->uplink, &w->now, macs, b->count, &w->output);
+}
+
+/* Of more addresses than there is room for, those that came first are told. */
+static void note_behind(struct worker *w, const uint8_t mac[6])
+{
+	struct macs_behind *b = &w->path->behind;
+
+	for (unsigned i = 0; i < b->count; i++)
+		if (!memcmp(b->entry[i].mac, mac, MAC_ADDR_SIZE)) {
+			b->entry[i].heard = w->now.boot;
+			return;
+		}
+	if ((mac[0] & 1) || b->count == MACS_MAX)
+		return;
+	memcpy(b->entry[b->count].mac, mac, MAC_ADDR_SIZE);
+	b->entry[b->count++].heard = w->now.boot;
+	tell_behind(w);
+}
+
+void ethernet_forget_silent(struct worker *w)
+{
+	struct macs_behind *b = &w->path->behind;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < b->count; i++)
+		if (w->now.boot < b->entry[i].heard + MAC_LIFETIME)
+			b->entry[kept++] = b->entry[i];
+	if (kept == b->count)
+		return;
+	b->count = kept;
+	tell_behind(w);
+}
+
 void ethernet_frame_to_server(struct worker *w, uint8_t *frame, size_t len)
 {
 	struct far_end end;
 	enum drop why = far_end_server(w, &end);
 
+	note_behind(w, frame + 6);
 	if (why != DROP_NONE)
 		count_drop(w, why);
 	else

@@ -10,6 +10,7 @@
  * and the server's own networks.
  */
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include "mode/ethernet.h"
 #include "mode/flood.h"
@@ -102,6 +103,21 @@ static int own_network(const struct path *path, const uint8_t ip[16])
 	return longest;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(((const struct prefix *)a)->ip, ((const struct prefix *)b)->ip, 16);
+}
+
+/* Where the cluster talks to itself: not for clients, whatever network it is in. */
+static bool is_denied(const struct path *path, const uint8_t ip[16])
+{
+	const struct networks *own = atomic_load_explicit(&path->networks, memory_order_acquire);
+	struct prefix host = {.len = 128};
+
+	memcpy(host.ip, ip, sizeof host.ip);
+	return bsearch(&host, own->list + own->count, own->denied_count, sizeof host, by_address);
+}
+
 static int client_network(const struct client *c, const uint8_t ip[16])
 {
 	int longest = -1;
@@ -132,6 +148,10 @@ static void to_client(struct worker *w, struct client *c, struct packet *p)
 
 static void to_own_network(struct worker *w, struct packet *p)
 {
+	if (unlikely(is_denied(w->path, p->in.dst))) {
+		count_drop(w, DROP_DENIED);
+		return;
+	}
 	clamp(w, p);
 	device_put(w, p);
 }

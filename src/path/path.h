@@ -64,10 +64,19 @@ struct worker;
 struct ethernet;
 struct members;
 
-/* Inner destinations behind the server's device.  Replaced whole (RCU). */
+/* Inner destinations behind the server's device, and hosts in them that are not.  Replaced whole (RCU). */
 struct networks {
+	unsigned count, denied_count;
+	struct prefix list[]; /* networks, then the hosts denied, ascending */
+};
+
+/* MAC addresses from which a client has had frames lately. */
+struct macs_behind {
 	unsigned count;
-	struct prefix list[];
+	struct {
+		uint8_t mac[MAC_ADDR_SIZE];
+		ticks heard; /* boot time */
+	} entry[MACS_MAX];
 };
 
 /* Shared by all workers; set up before they start. */
@@ -90,6 +99,7 @@ struct path {
 	_Atomic bool groups_changed; /* client: the machine joined or left a multicast group */
 	struct members *members;   /* who gets multicast and broadcast */
 	struct ethernet *ethernet; /* MAC table */
+	struct macs_behind behind; /* client: of its one worker */
 	unsigned worker_count;
 	struct worker *worker[WORKERS_MAX];
 	_Atomic bool stop;

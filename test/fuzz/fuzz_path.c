@@ -26,6 +26,8 @@
 
 #define CLIENTS   3
 #define QUEUE     4096
+#define DENIED4 "10.9.0.9"
+#define DENIED6 "fd09::9"
 #define PLAIN_MAX 1600
 
 enum step { CLIENT_PACKET, CLIENT_BATCH, TUN_FRAME, TAP_FRAME, STEP_COUNT };
@@ -179,6 +181,15 @@ static const struct xport xport = {
 	.send_alone = xport_send_alone, .flush = xport_flush,
 };
 
+/* The cluster's own hosts, although they are in networks that clients may reach. */
+static bool is_denied(const uint8_t ip[16])
+{
+	for (unsigned i = 0; i < path.networks->denied_count; i++)
+		if (!memcmp(path.networks->list[path.networks->count + i].ip, ip, 16))
+			return true;
+	return false;
+}
+
 static void check_frames(enum device dev)
 {
 	static uint8_t buffer[sizeof(struct virtio_net_hdr) + FRAME_ROOM];
@@ -201,6 +212,7 @@ static void check_frames(enum device dev)
 		while ((p = segment_next(&s, &len))) {
 			MUST(inner_read(&in, p, len) && in.len == len);
 			check_source(&in);
+			MUST(!is_denied(in.dst));
 		}
 	}
 }
@@ -406,11 +418,13 @@ static void make_server(const struct instant *now)
 
 static void make_path(void)
 {
-	struct networks *own = calloc(1, sizeof *own + 2 * sizeof own->list[0]);
+	struct networks *own = calloc(1, sizeof *own + 4 * sizeof own->list[0]);
 
 	MUST(own && prefix_parse("10.9.0.0/16", &own->list[0]) == 0);
 	MUST(prefix_parse("fd09::/32", &own->list[1]) == 0);
 	own->count = 2;
+	MUST(prefix_parse(DENIED6, &own->list[2]) == 0 && prefix_parse(DENIED4, &own->list[3]) == 0);
+	own->denied_count = 2;
 	path.server = &server;
 	path.mode = &mode_tunnel;
 	path.xport = &xport;

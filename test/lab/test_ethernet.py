@@ -8,13 +8,18 @@
 
 a, b and the server's any1 share 10.5.0.0/24 and fd05::/64; b2 later claims b's MAC address.
 A bridge fragments nothing, so the hosts' MTU is what the tunnel carries in a frame: 1402.
+
+And two servers with NATS, as in test_registry, with one client each.
 """
+
+import time
 
 import pytest
 
 import traffic
 from anyrelay import Client, Server
 from lab import Lab, wait_until
+from test_registry import RegistryNet
 
 OUTER = {"s": "192.0.2.1", "c1": "192.0.2.2", "c2": "192.0.2.3"}
 MTU = 1402
@@ -53,7 +58,7 @@ def sites():
             nodes[site].ip("link set any0 master br0")
         on_lan(nodes["a"], "lan")
         on_lan(nodes["b"], "lan")
-        nodes["server"] = server
+        nodes.update(server=server, lab=lab)
         wait_until(lambda: traffic.reaches(nodes["a"], "10.5.0.2"), "a to reach b")
         for site in ("c1", "c2"):
             wait_until(lambda: f"mtu {MTU}" in nodes[site].ip("link show any0"),
@@ -81,6 +86,33 @@ def test_broadcast(sites):
         assert receiver.log().count("received everyone") == 1
 
 
+def test_loop_stays_within_the_budget(sites, full):
+    """
+    Both sites are joined a second time, and frames go round: no more often in a second than
+    FloodRate, and then they are gone, instead of filling all there is.
+    """
+    server, rate = sites["server"], 200
+    server.set(Server_FloodRate=rate)
+    server.reload()
+    before, dropped = server.status()["traffic"]["copies"], server.drops().get("flood_rate", 0)
+    begin = time.monotonic()
+    sites["lab"].link(sites["c1"], "loop", sites["c2"], "loop")
+    for site in ("c1", "c2"):
+        sites[site].ip("link set loop master br0")
+    for _ in range(100 if full else 20):
+        traffic.multicast_send(sites["a"], "255.255.255.255", "lan", "round and round")
+    server.wait_drop("flood_rate", dropped)
+    seconds = time.monotonic() - begin
+    copies = server.status()["traffic"]["copies"] - before
+    sites["c1"].ip("link del loop")
+    print(f"\n{copies} copies in {seconds:.1f} s, both clients together, at {rate} a second each; "
+          f"{server.drops()['flood_rate'] - dropped} dropped")
+    assert rate < copies <= 2 * rate * (seconds + 2)
+    server.set(Server_FloodRate=None)
+    server.reload()
+    wait_until(lambda: traffic.reaches(sites["a"], "10.5.0.9"), "a to reach the server", 10)
+
+
 def test_mac_is_not_taken_over(sites):
     """b2, at the other site, sends with b's address: refused and counted; b stays reachable."""
     server = sites["server"]
@@ -96,3 +128,44 @@ def test_mac_is_not_taken_over(sites):
     running.wait_replies(10)
     sent, received = running.finish()
     assert sent - received <= 1
+
+
+@pytest.fixture(scope="module")
+def two():
+    """c1 at s1 and c2 at s2, each with an address on its own tunnel device."""
+    with Lab("ethernet-two") as lab:
+        net = RegistryNet(lab, Tunnel_EthernetDevice="any1").start()
+        for node, server, address in ((net.c1, net.k1, "10.5.0.1"), (net.c2, net.k2, "10.5.0.2")):
+            net.client(node, server, rights=["ethernet"], Tunnel_Payload="ethernet",
+                       Tunnel_Address=None).start()
+            node.address("any0", f"{address}/24")
+        wait_until(lambda: traffic.reaches(net.c1, "10.5.0.2"), "c1 to reach c2", 20)
+        yield net
+
+
+def copies(net):
+    return sum(daemon.status()["traffic"]["copies"] for daemon in (net.k1, net.k2))
+
+
+def test_two_servers_do_not_flood(two):
+    """What one server has heard of is known to the other: frames go where they are meant to."""
+    def pings_without_copies():
+        before = copies(two)
+        traffic.ping(two.c1, "10.5.0.2", count=20)
+        return copies(two) - before < 5
+    wait_until(pings_without_copies, "both servers to know both addresses", 20)
+    before = copies(two)
+    traffic.ping(two.c1, "10.5.0.2", count=200, interval=0.005)
+    assert copies(two) - before < 20
+
+
+def test_mac_of_another_server_is_not_taken_over(two):
+    """c2 claims the address of c1, which s2 has never heard itself."""
+    def mac(node):
+        return node.ip("-o link show any0").split("link/ether ")[1].split()[0]
+    own, before = mac(two.c2), two.k2.drops().get("mac_table", 0)
+    two.c2.ip(f"link set any0 address {mac(two.c1)}")
+    traffic.reaches(two.c2, "10.5.0.9")
+    two.k2.wait_drop("mac_table", more_than=before)
+    two.c2.ip(f"link set any0 address {own}")
+    wait_until(lambda: traffic.reaches(two.c2, "10.5.0.1"), "c2 to reach c1", 10)

@@ -42,7 +42,8 @@ class RegistryNet:
             setattr(self, name, node)
         self.nats = Nats(lab, {node: f"10.0.0.{HOSTS[node.name]}"
                                for node in (self.n1, self.n2, self.n3)}, secure)
-        self.admin = Admin(self.admin, "10.0.0.21")
+        self.admin_node = self.admin
+        self.admin = Admin(self.admin_node, "10.0.0.21")
         self.nats.start()
         self.k1 = self.server(self.s1, 1, **settings)
         self.k2 = self.server(self.s2, 2, like=self.k1, **settings)

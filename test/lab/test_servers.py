@@ -92,6 +92,32 @@ def test_added_while_they_run(net):
     wait_until(lambda: traffic.reaches(net.c1, INNER["s1"]), "the client to be served")
 
 
+def test_clients_do_not_reach_where_the_cluster_talks_to_itself(net):
+    """
+    Anycast address, mesh, NATS, although Networks has them: dropped and counted.  A host beside
+    them is reached.
+    """
+    net.k1.set(Tunnel_Networks="10.0.0.0/24")
+    net.k1.reload()
+    net.s1.forward()
+    net.admin_node.route("10.7.0.0/16 via 10.0.0.11")
+    beside = f"10.0.0.{HOSTS['admin']}"
+    denied = ([f"10.0.0.{HOSTS[name]}" for name in ("s1", "n1", "n2", "n3")]
+              + [daemon.mesh for daemon in net.daemons])
+    net.c1.ip("rule add ipproto icmp lookup 99 pref 10")
+    for address in [beside, *denied]:
+        net.c1.route(f"{address}/32 dev any0 src {INNER['c1']} table 99")
+    wait_until(lambda: traffic.reaches(net.c1, beside), f"{beside} to be reached")
+    for address in denied:
+        before = net.k1.drops().get("denied", 0)
+        assert not traffic.reaches(net.c1, address), address
+        net.k1.wait_drop("denied", more_than=before)
+    net.c1.ip("rule del pref 10")
+    net.k1.set(Tunnel_Networks=None)
+    net.k1.reload()
+    sees(net.k1, {1, 2, 3})
+
+
 def test_values_of_an_admin_without_keys(net):
     """Forged, swapped, set back, deleted: counted, not believed, and put right again."""
     old = net.value(net.k3)

@@ -9,6 +9,8 @@
 The addresses are in nets.py.  Run once with IPv4 and once with IPv6 outside.
 """
 
+import time
+
 import pytest
 
 import traffic
@@ -88,6 +90,17 @@ def test_hop_limit(net):
     done = net.c1.run("ping", "-c1", "-W2", "-t1", INNER4["c2"], check=False)
     assert "Time to live exceeded" in done.stdout
     assert net.server.drops()["ttl"] > 0
+
+
+def test_hop_limit_errors_have_a_rate(net):
+    """Where packets go round, each of them ends; what is said about it does not grow with them."""
+    before, dropped = net.server.status()["traffic"]["icmp_errors"], net.server.drops()["ttl"]
+    begin = time.monotonic()
+    net.c1.run("ping", "-q", "-c400", "-i0.002", "-W1", "-t1", INNER4["c2"], check=False)
+    net.server.wait_drop("ttl", more_than=dropped + 399)
+    errors = net.server.status()["traffic"]["icmp_errors"] - before
+    print(f"\n{errors} errors for 400 packets")
+    assert 0 < errors <= 100 * (time.monotonic() - begin + 2)
 
 
 def test_sessions(net):

@@ -2,6 +2,8 @@
 /* Copyright (c) 2026 The anyrelay authors */
 #include "bytes.h"
 
+#include <stdlib.h>
+
 #include "mode/ethernet.h"
 
 static struct ethernet *table;
@@ -143,6 +145,53 @@ static void the_servers_port_has_no_such_limit(void **state)
 		assert_int_equal(find(n), 0);
 }
 
+/* ---- what records say ---- */
+
+/* Of a client with so many addresses from the first on; to be freed. */
+static struct session_record *record_with(uint32_t first, uint8_t count)
+{
+	struct session_record *r = calloc(1, sizeof *r + MAC_ADDR_SIZE * (size_t)count);
+
+	assert_non_null(r);
+	r->mac_count = count;
+	for (uint8_t i = 0; i < count; i++)
+		make_mac(r->data + MAC_ADDR_SIZE * (size_t)i, first + i);
+	return r;
+}
+
+/* Heard by another server only: known here for as long as the session lives, and not to be stolen. */
+static void what_a_record_says_is_known_without_a_frame(void **state)
+{
+	struct session_record *two = record_with(1, 2), *other = record_with(2, 2);
+	struct client c = {.index = 7, .rights = RIGHT_ETHERNET}, thief = {.index = 8};
+	ticks end = now + TICKS_S(595);
+
+	(void)state;
+	ethernet_record_changed(table, &thief, NULL, two, now, end); /* without the right */
+	assert_int_equal(find(1), -1);
+	ethernet_record_changed(table, &c, NULL, two, now, end);
+	now += TICKS_S(594);
+	assert_int_equal(find(1), 7);
+	assert_int_equal(learn(1, 8), MAC_REFUSED);
+	thief.rights = RIGHT_ETHERNET;
+	ethernet_record_changed(table, &thief, NULL, two, now, now + TICKS_S(500));
+	assert_int_equal(find(2), 7);
+	now += TICKS_S(1);
+	assert_int_equal(find(1), -1);
+
+	/* renewed with another list: what is no longer in it is free at once */
+	ethernet_record_changed(table, &c, NULL, two, now, now + TICKS_S(400));
+	ethernet_record_changed(table, &c, two, other, now, now + TICKS_S(500));
+	assert_int_equal(find(1), -1);
+	assert_int_equal(find(2), 7);
+	assert_int_equal(find(3), 7);
+	ethernet_record_changed(table, &c, other, NULL, now, 0);
+	assert_int_equal(find(3), -1);
+	assert_int_equal(learn(3, 8), MAC_LEARNT);
+	free(two);
+	free(other);
+}
+
 /* Far more addresses than places: what was learnt is found, and nothing is found wrongly. */
 static void a_full_table_refuses_and_never_mixes_up(void **state)
 {
@@ -211,6 +260,7 @@ int main(void)
 		TEST(a_silent_address_is_free_after_300_s),
 		TEST(a_client_has_16_addresses_at_most),
 		TEST(the_servers_port_has_no_such_limit),
+		TEST(what_a_record_says_is_known_without_a_frame),
 		TEST(a_full_table_refuses_and_never_mixes_up),
 		TEST(any_order_of_frames),
 	};
