@@ -10,9 +10,9 @@ WORD = re.compile(r"`(?:(unit|sim|bpf|lab)/(test_\w+)|(\w+))`")
 
 
 def missing(root):
-    """What is named in the table, and is not there."""
+    """What is named in the tables, and is not there."""
     with open(os.path.join(root, "docs", "TESTING.md")) as text:
-        rows = [line for line in text if line.startswith("| ")][1:]
+        rows = [line for line in text if line.startswith("| ") and line != "| hazard | tests |\n"]
     for row in rows:
         file, source = None, ""
         for folder, name, test in WORD.findall(row.split("|")[2]):

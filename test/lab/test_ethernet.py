@@ -9,7 +9,7 @@
 a, b and the server's any1 share 10.5.0.0/24 and fd05::/64; b2 later claims b's MAC address.
 A bridge fragments nothing, so the hosts' MTU is what the tunnel carries in a frame: 1402.
 
-And two servers with NATS, as in test_registry, with one client each.
+And two servers with mesh and NATS, as in test_servers, with one client each.
 """
 
 import time
@@ -19,7 +19,8 @@ import pytest
 import traffic
 from anyrelay import Client, Server
 from lab import Lab, wait_until
-from test_registry import RegistryNet
+from test_registry import registry
+from test_servers import ServersNet, sees
 
 OUTER = {"s": "192.0.2.1", "c1": "192.0.2.2", "c2": "192.0.2.3"}
 MTU = 1402
@@ -132,14 +133,23 @@ def test_mac_is_not_taken_over(sites):
 
 @pytest.fixture(scope="module")
 def two():
-    """c1 at s1 and c2 at s2, each with an address on its own tunnel device."""
+    """A client at s1 and one at s2 (.one, .other), each with an address on its own tunnel device."""
     with Lab("ethernet-two") as lab:
-        net = RegistryNet(lab, Tunnel_EthernetDevice="any1").start()
-        for node, server, address in ((net.c1, net.k1, "10.5.0.1"), (net.c2, net.k2, "10.5.0.2")):
-            net.client(node, server, rights=["ethernet"], Tunnel_Payload="ethernet",
-                       Tunnel_Address=None).start()
+        net = ServersNet(lab)
+        net.one, net.other = net.c1, net.admin_node
+        for daemon in (net.k1, net.k2):
+            daemon.set(Tunnel_EthernetDevice="any1")
+            daemon.start()
+            wait_until(lambda: registry(daemon)["connected"], f"{daemon.name} to be connected", 30)
+            net.add(daemon)
+        for daemon in (net.k1, net.k2):
+            sees(daemon, {1, 2})
+        for node, server, address in ((net.one, net.k1, "10.5.0.1"), (net.other, net.k2, "10.5.0.2")):
+            client = net.client(node, server, ["10.7.0.9" if node is net.one else "10.7.0.10"],
+                                rights=["ethernet"], Tunnel_Payload="ethernet", Tunnel_Address=None)
+            client.start()
             node.address("any0", f"{address}/24")
-        wait_until(lambda: traffic.reaches(net.c1, "10.5.0.2"), "c1 to reach c2", 20)
+        wait_until(lambda: traffic.reaches(net.one, "10.5.0.2"), "one client to reach the other", 20)
         yield net
 
 
@@ -151,21 +161,21 @@ def test_two_servers_do_not_flood(two):
     """What one server has heard of is known to the other: frames go where they are meant to."""
     def pings_without_copies():
         before = copies(two)
-        traffic.ping(two.c1, "10.5.0.2", count=20)
+        traffic.ping(two.one, "10.5.0.2", count=20)
         return copies(two) - before < 5
     wait_until(pings_without_copies, "both servers to know both addresses", 20)
     before = copies(two)
-    traffic.ping(two.c1, "10.5.0.2", count=200, interval=0.005)
+    traffic.ping(two.one, "10.5.0.2", count=200, interval=0.005)
     assert copies(two) - before < 20
 
 
 def test_mac_of_another_server_is_not_taken_over(two):
-    """c2 claims the address of c1, which s2 has never heard itself."""
+    """A client claims the address of another, which s2 has never heard itself."""
     def mac(node):
         return node.ip("-o link show any0").split("link/ether ")[1].split()[0]
-    own, before = mac(two.c2), two.k2.drops().get("mac_table", 0)
-    two.c2.ip(f"link set any0 address {mac(two.c1)}")
-    traffic.reaches(two.c2, "10.5.0.9")
+    own, before = mac(two.other), two.k2.drops().get("mac_table", 0)
+    two.other.ip(f"link set any0 address {mac(two.one)}")
+    traffic.reaches(two.other, "10.5.0.9")
     two.k2.wait_drop("mac_table", more_than=before)
-    two.c2.ip(f"link set any0 address {own}")
-    wait_until(lambda: traffic.reaches(two.c2, "10.5.0.1"), "c2 to reach c1", 10)
+    two.other.ip(f"link set any0 address {own}")
+    wait_until(lambda: traffic.reaches(two.other, "10.5.0.1"), "one to reach the other", 10)
