@@ -48,7 +48,7 @@ static bool take_message(void *arg, uint16_t from, const uint8_t *message, size_
 	struct instant now;
 
 	clock_read(&now);
-	if (message[0] >= MESH_RELAYS)
+	if (message[0] >= MESH_RELAYS && message[0] < MESH_TOO_BIG)
 		return relay_share_take(d, &now, from, message, len);
 	return d->notices && notices_take(d->notices, &now, from, message, len);
 }

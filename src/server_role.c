@@ -128,6 +128,21 @@ static bool send_notice(void *arg, uint16_t to, const uint8_t *message, size_t l
 	return peers_send(&d->mesh.peers, to, message, len);
 }
 
+static void look_at_quoted(void *arg, struct worker *w)
+{
+	receive_too_big(w, arg, HEADER_SIZE);
+}
+
+/* What comes of it is sent by a worker, as all is that goes to clients. */
+static void packet_too_big(void *arg, const uint8_t quoted[HEADER_SIZE])
+{
+	struct daemon *d = arg;
+	uint8_t copy[HEADER_SIZE];
+
+	memcpy(copy, quoted, sizeof copy);
+	worker_do(d->path.worker[0], look_at_quoted, copy);
+}
+
 static int start_core(struct daemon *d, char error[SENTENCE])
 {
 	struct lineage_seed start = {.generation = 1, .epoch = time_epoch(d->started.cluster)};
@@ -157,7 +172,9 @@ static int start_core(struct daemon *d, char error[SENTENCE])
 	}
 	if (d->conf.mesh.port) {
 		d->notices = notices_new(&(struct notices_options){d->conf.number, &d->server,
-				send_notice, d});
+				send_notice, d, packet_too_big, d});
+		o.others_too_big = d->notices ? notices_too_big : NULL;
+		o.others_too_big_arg = d->notices;
 		o.sending = d->notices ? notices_sending : NULL;
 		o.sending_arg = d->notices;
 		d->asking = asking_new();

@@ -13,6 +13,7 @@
 #include "proto/mesh.h"
 
 #define WRITTEN_MAX  256  /* records that wait for the main thread; more come by the registry */
+#define TOO_BIG_MAX  10   /* likewise */
 #define SENDING_MAX  4096 /* likewise, between two rounds */
 #define BUCKETS      4096 /* of who sends to whom, which costs memory only where it is used */
 #define WAYS         16
@@ -32,6 +33,11 @@ struct sending {
 	uint16_t writer;
 };
 
+struct too_big {
+	uint16_t server;
+	uint8_t quoted[HEADER_SIZE];
+};
+
 /* Another server sends to this client; until 0: a free place. */
 struct interest {
 	uint32_t index;
@@ -45,6 +51,8 @@ struct notices {
 	pthread_mutex_t lock;
 	unsigned written_count; /* under the lock, like the records */
 	struct written written[WRITTEN_MAX];
+	unsigned too_big_count; /* likewise */
+	struct too_big too_big[TOO_BIG_MAX];
 	unsigned sending_count;
 	struct sending sending[SENDING_MAX];
 	uint64_t counter[NOTICES_COUNTER_COUNT];
@@ -235,6 +243,51 @@ static bool take_record(struct notices *n, const struct instant *now, uint16_t f
 	return true;
 }
 
+/* ---- packets that were too big ---- */
+
+void notices_too_big(void *arg, uint16_t server, const uint8_t quoted[HEADER_SIZE])
+{
+	struct notices *n = arg;
+
+	pthread_mutex_lock(&n->lock);
+	if (n->too_big_count < TOO_BIG_MAX) {
+		struct too_big *t = &n->too_big[n->too_big_count++];
+
+		t->server = server;
+		memcpy(t->quoted, quoted, HEADER_SIZE);
+	}
+	pthread_mutex_unlock(&n->lock);
+	eventfd_write(n->event, 1);
+}
+
+static void send_too_big(struct notices *n)
+{
+	struct too_big list[TOO_BIG_MAX];
+	unsigned count;
+
+	pthread_mutex_lock(&n->lock);
+	count = n->too_big_count;
+	memcpy(list, n->too_big, count * sizeof list[0]);
+	n->too_big_count = 0;
+	pthread_mutex_unlock(&n->lock);
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t message[1 + HEADER_SIZE] = {NOTICE_TOO_BIG};
+
+		memcpy(message + 1, list[i].quoted, HEADER_SIZE);
+		n->o.send(n->o.send_arg, list[i].server, message, sizeof message);
+	}
+}
+
+static bool take_too_big(struct notices *n, struct reader *b)
+{
+	const uint8_t *quoted = read_bytes(b, HEADER_SIZE);
+
+	/* of this server, or else it would be passed on once more */
+	if (!b->bad && n->o.too_big && load_be16(quoted + HEADER_TO) == n->o.number)
+		n->o.too_big(n->o.too_big_arg, quoted);
+	return !b->bad;
+}
+
 bool notices_take(struct notices *n, const struct instant *now, uint16_t from,
 		const uint8_t *message, size_t len)
 {
@@ -245,6 +298,8 @@ bool notices_take(struct notices *n, const struct instant *now, uint16_t from,
 		return take_sending(n, now, from, &b);
 	case NOTICE_RECORD:
 		return take_record(n, now, from, &b);
+	case NOTICE_TOO_BIG:
+		return take_too_big(n, &b);
 	default:
 		return false;
 	}
@@ -269,4 +324,5 @@ void notices_serve(struct notices *n, const struct instant *now)
 			send_record(n, now, w.index, w.value, w.len, w.old_writer, 0);
 	}
 	send_sending(n);
+	send_too_big(n);
 }

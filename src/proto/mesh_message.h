@@ -19,7 +19,8 @@ enum mesh_message {
 	MESH_ASK = 4, /* for session records; answered by NOTICE_RECORD */
 	MESH_FIRST_FREE = 16,
 	MESH_NOTICES = 16, /* two of them: cluster/notices.h */
-	MESH_RELAYS = 18   /* three: cluster/relay_mesh.h */
+	MESH_RELAYS = 18,  /* three: cluster/relay_mesh.h */
+	MESH_TOO_BIG = 21  /* cluster/notices.h */
 };
 
 enum heartbeat_flag { HEARTBEAT_JOINING = 1, HEARTBEAT_DRAINING = 2 };

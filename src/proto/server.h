@@ -126,6 +126,12 @@ typedef void server_sending(void *arg, const struct client *client, uint16_t wri
  */
 typedef void record_missing(void *arg, uint32_t index);
 
+/*
+ * Called, in a worker, at most ten times a second: ICMP said that a packet of another
+ * server was too big, and quotes this header of it.
+ */
+typedef void others_too_big(void *arg, uint16_t server, const uint8_t quoted[HEADER_SIZE]);
+
 /* Called, in a worker, with the record of a ticket that was good; borrowed, with secrets. */
 typedef void client_lent(void *arg, const struct record *r);
 
@@ -165,6 +171,8 @@ struct server_options {
 	void *sending_arg;
 	record_missing *record_missing; /* NULL: there is nobody to ask */
 	void *record_missing_arg;
+	others_too_big *others_too_big; /* NULL: it cannot be told */
+	void *others_too_big_arg;
 	client_lent *client_lent; /* NULL: tickets are neither given nor taken */
 	void *client_lent_arg;
 	relay_control *relay_control; /* NULL: there are no relays */
@@ -206,6 +214,8 @@ struct server {
 	struct limiter challenges, handshakes, proven, hints, relay_questions, asks;
 	_Atomic uint64_t handshake_second; /* second << 32 | messages 1 in it */
 	_Atomic uint64_t hint_second, icmp_second, ticket_second, ask_second;
+	others_too_big *others_too_big;
+	void *others_too_big_arg;
 	client_lent *client_lent;
 	void *client_lent_arg;
 	relay_control *relay_control;

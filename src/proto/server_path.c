@@ -265,11 +265,16 @@ void server_too_big(struct server *s, const struct instant *now, const uint8_t *
 	struct header h;
 
 	if (len < HEADER_SIZE || (quoted[0] & 0xf0) != WIRE_MAGIC ||
-			memcmp(quoted + HEADER_TO, s->sender, SENDER_SIZE) != 0 ||
 			!limiter_pass_all(&s->icmp_second, (uint32_t)(now->boot / TICKS_PER_SEC),
 					ICMP_A_SECOND))
 		return;
 	header_load(&h, quoted);
+	if (memcmp(h.to, s->sender, SENDER_SIZE) != 0) {
+		/* the network brought the error to another server than the one that sent */
+		if (s->others_too_big && load_be16(h.to) != load_be16(s->sender))
+			s->others_too_big(s->others_too_big_arg, load_be16(h.to), quoted);
+		return;
+	}
 	a = sender_of(s, &h);
 	if (!a || server_downstream(s, now, a->client, &down) != DROP_NONE)
 		return;

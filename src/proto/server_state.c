@@ -418,6 +418,8 @@ int server_init(struct server *s, const struct server_options *o, const struct i
 	s->client_lent_arg = o->client_lent_arg;
 	s->relay_control = o->relay_control;
 	s->relay_control_arg = o->relay_control_arg;
+	s->others_too_big = o->others_too_big;
+	s->others_too_big_arg = o->others_too_big_arg;
 	s->record_changed = o->record_changed;
 	s->record_changed_arg = o->record_changed_arg;
 	s->record_written = o->record_written;

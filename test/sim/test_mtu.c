@@ -323,6 +323,53 @@ static void icmp_to_a_server_makes_the_client_look(void **state)
 	world_free(w);
 }
 
+/*
+ * Under ECMP the error goes to any server, and seldom to the one that sent: it is told over the
+ * mesh.  Whoever forges errors makes servers tell each other no more than ten a second.
+ */
+static void icmp_at_another_server_is_passed_on(void **state)
+{
+	struct world *w = WORLD(.servers = 3, .keepalive = 20, .replicate = true,
+			.record_lag = TICKS_MS(1), .mesh_delay = TICKS_MS(1));
+	struct sim_client *c = w->client[0];
+	uint8_t quoted[HEADER_SIZE];
+	struct instant now;
+	struct recording r;
+	uint64_t messages;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(10));
+	check_equal(&w->net, server_send(&w->server[1], c, 100), DROP_NONE);
+	world_run(w, TICKS_S(20)); /* all that is to be said of that has been said */
+	check_equal(&w->net, down_value(c), 1500);
+	c->down.mtu = 1400;
+	recording_begin(w, &r);
+	check_equal(&w->net, server_send(&w->server[0], c, 1400), DROP_NONE);
+	memcpy(quoted, recording_last(&r, WIRE_DATA_DOWN)->data, HEADER_SIZE);
+	now = server_now(&w->server[2]);
+	server_too_big(w->server[2].core, &now, quoted, HEADER_SIZE, &w->server[2].out);
+	notices_serve(w->server[2].notices, &now);
+	world_run(w, TICKS_S(6));
+	check_equal(&w->net, w->server[0].core->events[SERVER_TOO_BIG], 1);
+	check_range(&w->net, told(&w->server[0]), 1393, 1400);
+
+	messages = w->server[2].mesh_messages;
+	for (unsigned i = 0; i < 1000; i++) {
+		random_bytes(quoted, sizeof quoted);
+		quoted[0] = WIRE_MAGIC | WIRE_DATA_DOWN;
+		memcpy(quoted + HEADER_TO, w->server[0].core->sender, 2);
+		now = server_now(&w->server[2]);
+		server_too_big(w->server[2].core, &now, quoted, HEADER_SIZE, &w->server[2].out);
+		notices_serve(w->server[2].notices, &now);
+		world_run(w, TICKS_MS(1));
+	}
+	check_range(&w->net, w->server[2].mesh_messages - messages, 10, 20);
+	check_equal(&w->net, w->server[0].core->events[SERVER_TOO_BIG], 1);
+	recording_end(w, &r);
+	world_free(w);
+}
+
 /* IPv6 promises its users 1280 bytes: on a path of 1280 they go in two pieces, either way. */
 static void inner_packets_of_1280_cross_a_path_of_1280(void **state)
 {
@@ -446,6 +493,7 @@ int main(void)
 		cmocka_unit_test(loss_is_not_taken_for_a_narrow_path),
 		cmocka_unit_test(icmp_only_makes_the_client_look),
 		cmocka_unit_test(icmp_to_a_server_makes_the_client_look),
+		cmocka_unit_test(icmp_at_another_server_is_passed_on),
 		cmocka_unit_test(inner_packets_of_1280_cross_a_path_of_1280),
 		cmocka_unit_test(a_session_is_written_once),
 		cmocka_unit_test(what_is_remembered_wrongly_is_noticed),

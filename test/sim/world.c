@@ -411,6 +411,14 @@ static bool send_letter(void *arg, uint16_t to, const uint8_t *message, size_t l
 	return true;
 }
 
+static void too_big_hook(void *arg, const uint8_t quoted[HEADER_SIZE])
+{
+	struct sim_server *s = arg;
+	struct instant now = server_now(s);
+
+	server_too_big(s->core, &now, quoted, HEADER_SIZE, &s->out);
+}
+
 static void record_written_hook(void *arg, const struct client *client,
 		const struct session_record *old, const struct session_record *now)
 {
@@ -499,7 +507,10 @@ void server_start(struct sim_server *s, const uint8_t boot_random[3])
 	if (w->o.mesh_delay) {
 		s->notices = notices_new(&(struct notices_options){.number = o.number,
 				.server = s->core,
-				.send = send_letter, .send_arg = s});
+				.send = send_letter, .send_arg = s,
+				.too_big = too_big_hook, .too_big_arg = s});
+		o.others_too_big = notices_too_big;
+		o.others_too_big_arg = s->notices;
 		o.sending = notices_sending;
 		o.sending_arg = s->notices;
 	}
