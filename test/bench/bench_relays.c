@@ -2,15 +2,20 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * Relays in one process: how many a second are made, found by port, latched,
- * refreshed and merged, and what one costs in memory.  Without network and registry.
+ * refreshed, listed and merged, what one costs in memory, how many there can be, and
+ * how long others wait for the table while a server without NATS writes its file anew.
  *
- *	bench_relays [NUMBER]     100,000 by default; four port ranges hold 129,000
+ *	bench_relays [NUMBER]     100,000 by default
  */
 #include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "cluster/relays_file.h"
 #include "mode/relays.h"
 #include "proto/wire.h"
 
@@ -118,6 +123,109 @@ static void learn_all(struct relays *t, const struct instant *now, const struct 
 		relays_learn(t, now, &all[i]);
 }
 
+static void list_all(struct relays *t, const struct instant *now, unsigned long number)
+{
+	struct relay_listed page[RELAY_PAGE];
+	uint8_t after[RELAY_ID_SIZE] = {0};
+	size_t count, sum = 0;
+
+	while ((count = relays_list(t, now, 0, after, page, RELAY_PAGE))) {
+		memcpy(after, page[count - 1].relay.id, sizeof after);
+		sum += count;
+	}
+	if (sum != number)
+		abort();
+}
+
+/* ---- who waits while the file is written anew ---- */
+
+struct waiter {
+	struct relays *t;
+	atomic_bool stop;
+	double longest;
+	unsigned long turns;
+};
+
+static void *wait_for_turns(void *arg)
+{
+	struct waiter *w = arg;
+
+	while (!w->stop) {
+		double since = seconds();
+
+		relays_lock(w->t);
+		relays_unlock(w->t);
+		w->longest = MAX(w->longest, seconds() - since);
+		w->turns++;
+		usleep(50);
+	}
+	return NULL;
+}
+
+static void write_anew(struct relays *t, struct instant now, const struct relay *all, unsigned long number)
+{
+	char path[] = "bench-relays-XXXXXX", error[512];
+	struct waiter w = {.t = t};
+	struct relays_file file;
+	pthread_t thread;
+	double since, longest = 0, sum = 0;
+	int fd = mkstemp(path);
+
+	if (fd < 0 || relays_file_open(&file, path, t, &now, error, sizeof error))
+		abort();
+	close(fd);
+	since = seconds();
+	for (unsigned long i = 0; i < number; i++)
+		if (relays_file_put(&file, &all[i]))
+			abort();
+	said("written to the file", number, since);
+	file.compact_at = 0;
+	if (pthread_create(&thread, NULL, wait_for_turns, &w))
+		abort();
+	do {
+		double took = seconds();
+
+		now.boot += TICKS_S(1);
+		relays_file_sync(&file, t, &now);
+		took = seconds() - took;
+		longest = MAX(longest, took);
+		sum += took;
+	} while (file.anew.under_way);
+	w.stop = true;
+	pthread_join(thread, NULL);
+	printf("%-28s %10.3f s in all, %.1f ms at a time at most, with the disk's\n", "file written anew",
+			sum, longest * 1e3);
+	printf("%-28s %10.3f ms at most, of %lu turns\n", "waited for the table meanwhile",
+			w.longest * 1e3, w.turns);
+	relays_file_close(&file);
+	unlink(path);
+}
+
+/* ---- how many there can be ---- */
+
+/* Until one is refused, which must be for want of ports. */
+static void make_until_refused(struct relays *t, const struct instant *now, unsigned long number)
+{
+	unsigned long refused = 0;
+	double since = seconds();
+	struct relay r;
+
+	/* each of the four spaces of ports is filled, whichever is first */
+	for (unsigned long i = number; refused < 4; i++) {
+		struct relay_request q = request(i);
+		enum relay_status s = relays_add(t, now, (uint32_t)(1 + i / 64), &q, &r);
+
+		number += s == RELAY_STATUS_OK;
+		refused = s == RELAY_STATUS_NO_PORTS ? refused + 1 : 0;
+		if (s != RELAY_STATUS_OK && s != RELAY_STATUS_NO_PORTS) {
+			fprintf(stderr, "relay %lu: %s\n", i + 1, relay_status_text(s));
+			exit(1);
+		}
+	}
+	printf("%-28s %10lu relays of ports %d to %d, the last of them in %.1f s; then: %s\n", "room for",
+			number, FIRST, LAST, seconds() - since, relay_status_text(RELAY_STATUS_NO_PORTS));
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long number = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
@@ -149,6 +257,10 @@ int main(int argc, char **argv)
 	since = seconds();
 	latch_all(t, &now, all, number);
 	said("latched", number, since);
+	since = seconds();
+	list_all(t, &now, number);
+	said("listed", number, since);
+	write_anew(t, now, all, number);
 	now.cluster += TICKS_S(5);
 	since = seconds();
 	refresh_all(t, &now, all, number);
@@ -169,6 +281,7 @@ int main(int argc, char **argv)
 	while (relays_tick(t, &now) <= now.boot)
 		;
 	said("forgotten", number, since);
+	make_until_refused(t, &now, 0);
 	relays_free(other);
 	relays_free(t);
 	free(all);

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -102,15 +103,19 @@ class ScaleNet(RelayNet):
         return next(found for line in self.load.log().splitlines()
                     if key in (found := json.loads(line)))
 
-    def wait_all(self, daemon, more, timeout=120):
-        """It has all relays, `more` beside the controllers', and their entries are in the kernel."""
-        begin, goal = time.monotonic(), self.count + more
-
+    def wait_relays(self, daemon, count, timeout=120):
+        """It has so many relays, and their entries are in the kernel."""
         def all_there():
             relay = daemon.status()["relay"]
-            return relay["relays"] == goal and relay["entries"] == 2 * goal
-        wait_until(all_there, f"{daemon.name} to have {goal} relays", timeout, 0.02)
-        return time.monotonic() - begin
+            return relay["relays"] == count and relay["entries"] == 2 * count
+        wait_until(all_there, f"{daemon.name} to have {count} relays", timeout, 0.02)
+
+    def written(self):
+        """What NATS has been told so far by all servers; nothing waits."""
+        for daemon in self.daemons:
+            wait_until(lambda: daemon.status()["registry"]["queue"] == 0,
+                       f"{daemon.name} to have written all", 60)
+        return self.registry_writes()
 
 
 def table_bytes(daemon):
@@ -149,6 +154,13 @@ def report(what, pair):
               f"{got['duplicates']} twice, stall {got['stall'] * 1e3:.0f} ms")
 
 
+def nothing_lost(pair):
+    results = finish_pair(pair)
+    report("meanwhile", results)
+    for sent, got in results:
+        assert sent > 0 and (sent - got["received"], got["duplicates"]) == (0, 0)
+
+
 def ports(relays):
     return {name: [side["send_to"] for side in relay["sides"]] for name, relay in relays.items()}
 
@@ -165,7 +177,7 @@ def set_up(net, relay):
     with Cpu(net.daemons) as cpu:
         made = net.ask_for_all()
         for daemon in net.daemons:
-            net.wait_all(daemon, 1)
+            net.wait_relays(daemon, net.count + 1)
     if made["refused"]:
         raise LabError(f"relays were refused: {made}")
     print(f"\n{made['made']:,} relays of {net.clients_count} controllers in {made['seconds']:.1f} s, "
@@ -187,10 +199,7 @@ def steady(net, relay, full):
     print(f"  each refreshed within {took:.1f} s; CPU {cpu}: " + ", ".join(
         f"{us:.0f} µs each, {us * a_minute / 1e3:.0f} ms a minute" for us in each)
         + f" with a lifetime of {LIFETIME} s")
-    results = finish_pair(pair)
-    report("meanwhile", results)
-    for sent, got in results:
-        assert sent > 0 and (sent - got["received"], got["duplicates"]) == (0, 0)
+    nothing_lost(pair)
     with Cpu(net.daemons) as cpu:
         time.sleep(20 if full else 2)  # in which nothing happens
     print(f"  idle for {cpu.took:.0f} s: CPU {cpu}")
@@ -200,6 +209,32 @@ def steady(net, relay, full):
         print(f"  {daemon.name}: the tool lists all in {time.monotonic() - begin:.1f} s")
         assert len(listed) == net.count + 1
     return listed
+
+
+def command(daemon, line):
+    """As the tool does, without a process for each."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.connect(daemon.socket)
+        s.sendall(line.encode() + b"\n")
+        with s.makefile() as answer:
+            return json.load(answer)
+
+
+def end_at_once(net, relay, daemon):
+    """All but the one under traffic end in the same second, and nothing of the traffic is lost."""
+    net.load.stop()
+    end = int(time.time()) + 15 + net.count // 4000
+    for name in daemon.relays():
+        if name != relay.id:
+            command(daemon, f"relay refresh {name} lifetime={end - int(time.time())}")
+    pair = udp_pair(relay, net.x, net.y, RATE)
+    assert time.time() < end - 1
+    cpu = Cpu([daemon])
+    wait_until(lambda: time.time() > end - 1, "the second before their end", 60)
+    with cpu:
+        net.wait_relays(daemon, 1)
+    print(f"  all ended in one second: gone {time.time() - end:.1f} s after; CPU {cpu}")
+    nothing_lost(pair)
 
 
 def test_one_server(full, sizes):
@@ -214,9 +249,10 @@ def test_one_server(full, sizes):
         server.process.stop(signal.SIGKILL)
         begin = time.monotonic()
         server.start()
-        net.wait_all(server, 1)
+        net.wait_relays(server, net.count + 1)
         print(f"  killed, and all are there again {time.monotonic() - begin:.1f} s after its start")
         assert ports(server.relays()) == ports(before)
+        end_at_once(net, relay, server)
 
 
 def test_cluster(full, sizes):
@@ -226,17 +262,19 @@ def test_cluster(full, sizes):
         net.start_nats_cluster()
         first, second = net.daemons
         relay = net.add("udp", "token4", "token4", daemon=first, words=("--lifetime", LIFETIME))
+        writes = [net.written()]
         set_up(net, relay)
+        writes.append(net.written())
         before = steady(net, relay, full)
+        writes.append(net.written())
+        for what, some in zip(("made", "refreshed"), (b - a for a, b in zip(writes, writes[1:]))):
+            print(f"  written to NATS for each relay that was {what}: {some / net.count:.2f}")
         net.kill(second)
         pair = udp_pair(relay, net.x, net.y, RATE)
         begin = time.monotonic()
         second.start()
-        net.wait_all(second, 1)
+        net.wait_relays(second, net.count + 1)
         print(f"  {second.name} has all {time.monotonic() - begin:.1f} s after its start")
-        results = finish_pair(pair)
-        report("meanwhile", results)
-        for sent, got in results:
-            assert sent > 0 and (sent - got["received"], got["duplicates"]) == (0, 0)
+        nothing_lost(pair)
         for daemon in net.daemons:
             assert ports(daemon.relays()) == ports(before)
