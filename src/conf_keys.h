@@ -213,7 +213,9 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Relay", "Ports", S, 0, conf_ports, relay_ports,                                         \
 	  TEXT("a range of ports, as 20000-59999 (1024 to 65535)"), NULL,                          \
 	  "Ports on the anycast addresses that relays may have, the same ones on every server of " \
-	  "the cluster. Without this key there are no relays.")                                    \
+	  "the cluster. Of N ports there is room for N relays of TCP and N of UDP, if there are "  \
+	  "addresses of both families; for half of them with one; those that ended within the "    \
+	  "last 600 s count. Without this key there are no relays.")                               \
 	X("Relay", "Uplinks", S, CONF_LIST, conf_uplink, relay_uplinks,                            \
 	  TEXT("a device name (1 to 15 of A-Z a-z 0-9 . _ -)"), NULL,                              \
 	  "Devices at which packets for relays come in, at most 4; by default those with a "       \

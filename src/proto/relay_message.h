@@ -22,7 +22,8 @@
 	X(NO_RIGHT, 3, "no_right", "this client does not have the right to make relays")           \
 	X(NOT_YOURS, 4, "not_yours", "the relay belongs to another controller")                    \
 	X(LIMIT, 5, "limit", "this controller has as many relays as it may have")                  \
-	X(NO_PORTS, 6, "no_ports", "no free ports are left for relays")                            \
+	X(NO_PORTS, 6, "no_ports",                                                                 \
+	  "no free ports are left for relays: those of relays that end are free 600 s later")      \
 	X(DENIED, 7, "denied", "relays may not lead to this address")                              \
 	X(FAMILY, 8, "family", "the cluster has no anycast address of this family")                \
 	X(MALFORMED, 9, "malformed", "not a request that can be understood")                       \

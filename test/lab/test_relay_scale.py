@@ -223,7 +223,7 @@ def command(daemon, line):
 def end_at_once(net, relay, daemon):
     """All but the one under traffic end in the same second, and nothing of the traffic is lost."""
     net.load.stop()
-    end = int(time.time()) + 15 + net.count // 4000
+    end = int(time.time()) + 12 + net.count // 4000
     for name in daemon.relays():
         if name != relay.id:
             command(daemon, f"relay refresh {name} lifetime={end - int(time.time())}")
