@@ -18,11 +18,11 @@
 #include "proto/controller.h"
 
 #define ASKING    12             /* questions of one client, under way */
-#define PACE      TICKS_MS(50)   /* between two ADDs of one client: each is asked twice, and 50 a second are heard */
+#define PACE      TICKS_MS(60)   /* between two ADDs of one client: each is asked twice, and 50 a second are heard */
 #define REFRESHES 40             /* a second, of one client */
 #define PATIENCE  TICKS_S(20)    /* for one question */
 #define LOOK_EACH TICKS_MS(10)   /* for timers that are due */
-#define TICK_EACH TICKS_MS(100)  /* for relays to refresh */
+#define TICK_EACH TICKS_MS(200)  /* for relays to refresh, 8 at once: likewise */
 
 struct asking {
 	struct caller *of; /* NULL: free */

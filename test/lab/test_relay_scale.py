@@ -253,6 +253,7 @@ def test_one_server(full, sizes):
         print(f"  killed, and all are there again {time.monotonic() - begin:.1f} s after its start")
         assert ports(server.relays()) == ports(before)
         end_at_once(net, relay, server)
+        assert "cannot be written" not in server.process.log()
 
 
 def test_cluster(full, sizes):
