@@ -153,6 +153,8 @@ int relay_role_open(struct daemon *d, char error[SENTENCE]);
 int relay_role_start(struct daemon *d, char error[SENTENCE]);
 /* After privileges are dropped: the thread. */
 int relay_role_run(struct daemon *d, char error[SENTENCE]);
+/* The thread, if there is one, is to be watched. */
+void relay_role_watch(struct daemon *d);
 /* What a reload or another list of servers may change. */
 void relay_role_apply(struct daemon *d);
 /* Once a second. */

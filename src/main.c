@@ -126,13 +126,29 @@ static void stop_workers(struct daemon *d)
 	}
 }
 
+static void wake_worker(void *arg)
+{
+	worker_wake(arg);
+}
+
+static int start_watchdog(struct daemon *d)
+{
+	struct watchdog *w = &d->watchdog;
+
+	for (unsigned i = 0; i < d->running; i++)
+		watchdog_watch(w, "a worker", &d->path.worker[i]->counters.traffic[TRAFFIC_LOOPS],
+				wake_worker, d->path.worker[i]);
+	relay_role_watch(d);
+	return watchdog_start(w, &d->notify, d->conf.watchdog * 1000);
+}
+
 /* Threads, then the filter on system calls, which they need for being made. */
 static int start_threads(struct daemon *d, char error[SENTENCE])
 {
 	int failed = start_workers(d);
 
 	if (!failed)
-		failed = watchdog_start(&d->watchdog, &d->path, &d->notify, d->conf.watchdog * 1000);
+		failed = start_watchdog(d);
 	if (!failed)
 		failed = priv_seccomp();
 	if (failed)
@@ -193,7 +209,7 @@ static void finish(struct daemon *d)
 int main(int argc, char **argv)
 {
 	static struct daemon d = {.control = -1, .control_lock = -1, .mesh.fd = -1, .relay.door.fd = -1,
-			.mesh_due = UINT64_MAX};
+			.relay.raw = {-1, -1}, .mesh_due = UINT64_MAX};
 	struct arguments a = {0};
 	char error[SENTENCE] = "";
 	int code = read_arguments(argc, argv, &a);

@@ -199,6 +199,7 @@ static void *relay_thread(void *arg)
 		struct instant now;
 
 		poll(fds, ARRAY_SIZE(fds), wait_ms(due));
+		counter_add(&role->rounds, 1);
 		if (fds[1].revents)
 			hear_bell(role->wake);
 		relays_lock(role->relays);
@@ -444,6 +445,21 @@ void relay_role_tick(struct daemon *d)
 {
 	if (d->relay.bpf)
 		relay_bpf_tend(d->relay.bpf);
+}
+
+static void wake_thread(void *arg)
+{
+	const struct relay_role *role = arg;
+
+	ring_bell(role->wake);
+}
+
+void relay_role_watch(struct daemon *d)
+{
+	struct relay_role *role = &d->relay;
+
+	if (role->running)
+		watchdog_watch(&d->watchdog, "the relay thread", &role->rounds, wake_thread, role);
 }
 
 void relay_role_figures(struct relay_role *role, struct relay_figures *f)

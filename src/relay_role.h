@@ -52,6 +52,7 @@ struct relay_role {
 	struct relay_desk desk;
 	pthread_t thread;
 	bool running;
+	uint64_t rounds;     /* of the thread, which counts them */
 	_Atomic bool stop;
 	int wake, main_wake; /* eventfds: for the relay thread, for the main thread */
 	uint64_t unsent;     /* packets that the raw sockets refused */

@@ -25,26 +25,25 @@ static void end_process(const char *what, unsigned ms)
 	raise(SIGKILL);
 }
 
-static bool all_true(const bool *list, unsigned count)
+static bool all_fresh(const struct watchdog *w)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (!list[i])
+	for (unsigned i = 0; i < w->loop_count; i++)
+		if (!w->loop[i].fresh)
 			return false;
 	return true;
 }
 
-/* Rounds are read while the worker counts them; one that sleeps is woken to count another. */
-static void look_at_worker(struct watchdog *w, unsigned i)
+/* Rounds are read while the thread counts them; one that sleeps is woken to count another. */
+static void look_at_loop(const struct watchdog *w, struct watchdog_loop *l)
 {
-	const volatile uint64_t *rounds = &w->path->worker[i]->counters.traffic[TRAFFIC_LOOPS];
-	uint64_t now = *rounds;
+	uint64_t now = counter_read(l->rounds);
 
-	w->vain[i] = now == w->seen[i] ? w->vain[i] + 1 : 0;
-	w->fresh[i] |= w->vain[i] == 0;
-	w->seen[i] = now;
-	worker_wake(w->path->worker[i]);
-	if (w->limit_ms && w->vain[i] * w->interval_ms >= w->limit_ms)
-		end_process("a worker", w->vain[i] * w->interval_ms);
+	l->vain = now == l->seen ? l->vain + 1 : 0;
+	l->fresh |= l->vain == 0;
+	l->seen = now;
+	l->wake(l->arg);
+	if (w->limit_ms && l->vain * w->interval_ms >= w->limit_ms)
+		end_process(l->name, l->vain * w->interval_ms);
 }
 
 static void look_at_main(struct watchdog *w)
@@ -59,16 +58,15 @@ static void look_at_main(struct watchdog *w)
 
 static void look(struct watchdog *w)
 {
-	unsigned count = w->path->worker_count;
-
-	for (unsigned i = 0; i < count; i++)
-		look_at_worker(w, i);
+	for (unsigned i = 0; i < w->loop_count; i++)
+		look_at_loop(w, &w->loop[i]);
 	look_at_main(w);
 	if (!w->notify->watchdog_ms || w->main_vain > MAIN_PATIENCE_MS / w->interval_ms ||
-			!all_true(w->fresh, count))
+			!all_fresh(w))
 		return;
 	notify_send(w->notify, "WATCHDOG=1");
-	memset(w->fresh, 0, sizeof w->fresh);
+	for (unsigned i = 0; i < w->loop_count; i++)
+		w->loop[i].fresh = false;
 }
 
 /* False: the daemon stops. */
@@ -105,12 +103,19 @@ static unsigned choose_interval(unsigned limit_ms, unsigned manager_ms)
 	return least ? MAX(1u, MIN(least / LOOKS, INTERVAL_MAX_MS)) : 0;
 }
 
-int watchdog_start(struct watchdog *w, const struct path *path, const struct notify *notify,
-		unsigned limit_ms)
+void watchdog_watch(struct watchdog *w, const char *name, const uint64_t *rounds,
+		void (*wake)(void *arg), void *arg)
+{
+	w->loop[w->loop_count++] = (struct watchdog_loop){.name = name, .rounds = rounds,
+		.wake = wake, .arg = arg};
+}
+
+int watchdog_start(struct watchdog *w, const struct notify *notify, unsigned limit_ms)
 {
 	int failed;
 
-	*w = (struct watchdog){.path = path, .notify = notify, .limit_ms = limit_ms};
+	w->notify = notify;
+	w->limit_ms = limit_ms;
 	w->interval_ms = choose_interval(limit_ms, notify->watchdog_ms);
 	if (!w->interval_ms)
 		return 0;

@@ -35,6 +35,17 @@ struct instant {
 	ticks boot;    /* CLOCK_BOOTTIME: for intervals; runs on while the machine is suspended */
 };
 
+/* A counter that one thread counts in, and others read meanwhile. */
+static inline void counter_add(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_read(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
 static inline uint16_t load_be16(const void *p)
 {
 	uint16_t v;

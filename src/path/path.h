@@ -165,11 +165,11 @@ struct packet {
 
 static inline void count_drop(struct worker *w, enum drop why)
 {
-	w->counters.drop[why]++;
+	counter_add(&w->counters.drop[why], 1);
 }
 static inline void count(struct worker *w, enum traffic what, uint64_t n)
 {
-	w->counters.traffic[what] += n;
+	counter_add(&w->counters.traffic[what], n);
 }
 
 /* ---- worker.c ---- */

@@ -55,7 +55,7 @@ static void take_piece(struct worker *w, const struct intake *t, struct client *
 	struct piece_result r = pieces_add(w->pieces, piece_key(t), plain, len, w->now.boot);
 	uint8_t copy[PIECE_PACKET_MAX]; /* not in the arena: what becomes of it may flush that */
 
-	w->counters.drop[DROP_PIECES] += r.lost;
+	counter_add(&w->counters.drop[DROP_PIECES], r.lost);
 	if (r.refused)
 		count_drop(w, DROP_MALFORMED);
 	if (!r.packet)

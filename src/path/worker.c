@@ -296,13 +296,13 @@ void worker_run(struct worker *w)
 
 void path_count(const struct path *p, struct counters *sum)
 {
-	const volatile uint64_t *from;
+	const uint64_t *from;
 	uint64_t *to = (uint64_t *)sum;
 
 	memset(sum, 0, sizeof *sum);
 	for (unsigned i = 0; i < p->worker_count; i++) {
-		from = (const volatile uint64_t *)&p->worker[i]->counters;
+		from = (const uint64_t *)&p->worker[i]->counters;
 		for (size_t k = 0; k < sizeof *sum / sizeof *to; k++)
-			to[k] += from[k];
+			to[k] += counter_read(&from[k]);
 	}
 }

@@ -83,8 +83,9 @@ static void udp_xport_flush(struct worker *w)
 		udp_send_flush(out); /* it may have flushed itself before, so counts are taken here */
 		count(w, TRAFFIC_TX_DATAGRAMS, out->counters.datagrams);
 		count(w, TRAFFIC_TX_BYTES, out->counters.bytes);
-		w->counters.drop[DROP_TOO_BIG] += out->counters.too_big;
-		w->counters.drop[DROP_SOCKET] += out->counters.full + out->counters.refused;
+		counter_add(&w->counters.drop[DROP_TOO_BIG], out->counters.too_big);
+		counter_add(&w->counters.drop[DROP_SOCKET],
+				out->counters.full + out->counters.refused);
 		out->counters = (struct udp_counters){0};
 	}
 }

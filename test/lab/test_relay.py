@@ -11,11 +11,13 @@ Counted are packets that both ends' kernels handed over; the servers hold no con
 under load it is also counted where each packet was lost (ledger.py).
 """
 
+import signal
 import time
 
 import pytest
 
 import traffic
+from hold import held, relay_thread
 from lab import Lab, tool, wait_until
 from ledger import Ledger
 from relays import (MEGABYTE, RelayNet, finish_pair, flips, killed, sprayed, throttled, transfer,
@@ -133,6 +135,23 @@ def test_udp_dark(net, full):
     finally:
         net.reconnect()
     net.wait_announcing((node.name for node in net.servers), 60)
+
+
+def test_hung_relay_thread(net):
+    """It alone hangs: the daemon kills itself, the route goes, and what it relayed goes on elsewhere."""
+    relay = net.add("udp", "token4", "token4")
+    daemon = net.daemons[0]
+    peers = udp_pair(relay, net.x, net.y, 100)
+    with held(relay_thread(daemon)):
+        net.wait_announcing({"s2", "s3"})
+    assert daemon.process.wait() == -signal.SIGKILL
+    assert "the relay thread has not gone round" in daemon.process.log()
+    results = finish_pair(peers)
+    net.revive()
+    told("a hung relay thread", results)
+    for sent, got in results:  # the kernel relays on meanwhile
+        assert got["received"] > sent * 0.9 and got["duplicates"] == 0
+    net.remove(relay)
 
 
 # ---- TCP ----

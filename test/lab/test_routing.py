@@ -11,7 +11,6 @@ which server answers, what is lost, and what a dying one says to the client.
 """
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -23,13 +22,11 @@ import time
 import pytest
 
 from cluster import ANYCAST, ClusterNet, RouteWatch, Stream
-from lab import Lab, LabError, wait_until
+from hold import held, worker_thread
+from lab import Lab, wait_until
 
 ECHO, TRANSPORT = 7007, 4444
 MARK = 0x616e79
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
-EPOLL_WAIT = str({"x86_64": 232, "aarch64": 22}[os.uname().machine])
-WALL = 0x40000000  # __WALL
 
 
 @pytest.fixture(scope="module")
@@ -181,38 +178,6 @@ for a in sys.argv[1:3]:
 print("wanted close seen", flush=True)
 signal.pause()
 """
-
-
-def worker_thread(daemon):
-    """The thread that is not the main one and not the watchdog: it waits in epoll."""
-    tasks = f"/proc/{daemon.process.pid}/task"
-
-    def look():
-        for tid in os.listdir(tasks):
-            with open(f"{tasks}/{tid}/syscall") as call:
-                if call.read().split()[0] == EPOLL_WAIT:
-                    return int(tid)
-        return None
-    return wait_until(look, "a worker to sleep in epoll")
-
-
-class held:
-    """One thread stopped, by ptrace, while the others go on."""
-
-    def __init__(self, tid):
-        self.tid, self.libc = tid, ctypes.CDLL(None, use_errno=True)
-
-    def trace(self, request):
-        if self.libc.ptrace(request, self.tid, None, None) < 0:
-            raise LabError(f"ptrace: {os.strerror(ctypes.get_errno())}")
-
-    def __enter__(self):
-        self.trace(PTRACE_SEIZE)
-        self.trace(PTRACE_INTERRUPT)
-        os.waitpid(self.tid, WALL)
-
-    def __exit__(self, *_):
-        os.waitpid(self.tid, WALL)  # its end
 
 
 # ---- in order ----
