@@ -88,6 +88,9 @@ static void apply(struct registry_nats *n, const struct instant *now, uint32_t i
 	case -ENOENT:
 		registry_count(n, COUNT_unknown);
 		break;
+	case -ERANGE:
+		registry_count(n, COUNT_refused);
+		break;
 	default:
 		break;
 	}

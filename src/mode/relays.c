@@ -314,7 +314,7 @@ static void lose(struct relays *t, uint64_t second, uint32_t e)
 {
 	struct relay r = entry_at(t, e)->r;
 
-	r.version++;
+	relay_raise(&r);
 	r.removed = r.lost = true;
 	r.expires = (r.expires ? r.expires : second) + RELAY_TOMBSTONE_S;
 	t->count.conflicts++;
@@ -333,7 +333,7 @@ static void draw_again(struct relays *t, uint64_t second, uint32_t e)
 		entry_forget(t, e); /* the next request is told that there are none */
 		return;
 	}
-	r.version++;
+	relay_raise(&r);
 	t->count.redrawn++;
 	entry_set(t, second, e, &r);
 	entry_publish(t, entry_at(t, e));

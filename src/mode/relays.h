@@ -172,7 +172,8 @@ ticks relays_tick(struct relays *t, const struct instant *now);
 	X(latches, "sides learnt here")                                                            \
 	X(conflicts, "relays lost because their ports were another one's")                         \
 	X(redrawn, "ports drawn again because another server was faster")                          \
-	X(refused, "records of other servers for which there is no room")
+	X(refused, "records of other servers for which there is no room")                          \
+	X(implausible, "records that no server can have written by now")
 struct relays_counts {
 	size_t relays, pending, dead, controllers; /* now */
 	size_t ports_free[2][2]; /* [v4][TCP] */

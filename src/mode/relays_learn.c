@@ -3,6 +3,7 @@
 /* What other servers say, what the registry shows, and what packets tell: latches. */
 #include "mode/relays_internal.h"
 
+#define CLOCKS_APART 3600 /* s: far more than servers whose clocks are right */
 #define MOVE_SPACING TICKS_S(1) /* between two latches of one place */
 
 /* ---- other servers ---- */
@@ -17,11 +18,26 @@ static bool forgotten(const struct relay *r, uint64_t second)
 	return r->expires && r->expires + RELAY_TOMBSTONE_S <= second;
 }
 
+/*
+ * Times that no server can have written by now would stay for ever and win each conflict.  So
+ * who has stolen a server's keys makes at most what ends by itself, or what the operator can remove.
+ */
+static bool implausible(const struct relay *r, uint64_t second)
+{
+	uint64_t latest = second + CLOCKS_APART;
+
+	return r->created > latest || r->expires > latest + RELAY_LIFETIME_MAX + RELAY_TOMBSTONE_S;
+}
+
 static uint32_t learn(struct relays *t, uint64_t second, const struct relay *r)
 {
 	uint32_t e = entry_find(t, r->id);
 	struct relay merged;
 
+	if (implausible(r, second)) {
+		t->count.implausible++;
+		return e;
+	}
 	if (!e) {
 		if (forgotten(r, second))
 			return NONE;
@@ -69,7 +85,7 @@ static void decide(struct relays *t, uint64_t second, uint32_t e, const struct r
 		if (r.server == t->o.server)
 			entry_say(t, x);
 	} else if (x->r.version == claim->version && r.server == t->o.server && ports_draw(t, &r)) {
-		r.version++;
+		relay_raise(&r);
 		t->count.redrawn++;
 		entry_set(t, second, e, &r);
 		entry_publish(t, x);

@@ -89,7 +89,7 @@ static enum relay_status ask_again(struct relays *t, const struct instant *now, 
 	if (!x->holds) {
 		if (!ports_draw(t, &r))
 			return RELAY_STATUS_NO_PORTS;
-		r.version++;
+		relay_raise(&r);
 		r.server = t->o.server;
 		t->count.redrawn++;
 	}
@@ -175,7 +175,7 @@ enum relay_status relays_refresh(struct relays *t, const struct instant *now, ui
 	if (r->expires == expires) /* so it is at most one change a second */
 		return RELAY_STATUS_OK;
 	r->expires = expires;
-	r->version++;
+	relay_raise(r);
 	r->server = t->o.server;
 	entry_set(t, second, e, r);
 	entry_publish(t, entry_at(t, e));
@@ -198,7 +198,7 @@ enum relay_status relays_remove(struct relays *t, const struct instant *now, uin
 		return RELAY_STATUS_OK;
 	r.removed = true;
 	r.expires = second + RELAY_TOMBSTONE_S;
-	r.version++;
+	relay_raise(&r);
 	r.server = t->o.server;
 	t->count.removed++;
 	entry_set(t, second, e, &r);

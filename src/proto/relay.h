@@ -27,6 +27,12 @@
 
 enum relay_protocol { RELAY_TCP = 6, RELAY_UDP = 17 }; /* IANA numbers */
 
+/*
+ * No controller's changes, one a second at most, come so far.  A record that claims to be beyond it
+ * is refused; at it a version stays, and what else the order of records looks at decides.
+ */
+#define RELAY_VERSION_MAX (1ull << 32)
+
 /* X(name, value, key, text): how the cluster knows a side. */
 #define RELAY_SIDE_KINDS(X)                                                                        \
 	X(GIVEN, 1, "given", "address and port are given")                                         \
@@ -78,7 +84,7 @@ struct relay_side {
 
 struct relay {
 	uint8_t id[RELAY_ID_SIZE];
-	uint64_t version;    /* raised by each change that the controller asks for */
+	uint64_t version;    /* raised by each change that the controller asks for; 1 … RELAY_VERSION_MAX */
 	uint16_t server;     /* that made this version */
 	uint8_t protocol;    /* enum relay_protocol */
 	uint8_t span;        /* 1 or 2 */
@@ -105,6 +111,11 @@ static inline bool relay_unanswered(const struct relay_side *s, unsigned offset)
 {
 	return s->kind == RELAY_GIVEN ? !relay_latched(s, offset) :
 			s->kind == RELAY_HINTED && s->leg[offset].generation % 2 == 1;
+}
+
+static inline void relay_raise(struct relay *r)
+{
+	r->version += r->version < RELAY_VERSION_MAX;
 }
 
 /* For tables: ids are chosen by controllers, so the key is random. */

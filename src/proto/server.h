@@ -304,7 +304,8 @@ static inline size_t session_record_size(const struct session_record *r)
 int session_record_order(const struct session_record *a, const struct session_record *b);
 /*
  * Takes over a record (owned from now on) that another server made.  1: done; 0:
- * it is ours; -ESTALE: ours is newer; -ENOENT: no such client here; -ETIME: the session is over.
+ * it is ours; -ESTALE: ours is newer; -ENOENT: no such client here; -ETIME: the session is over;
+ * -ERANGE: by its version it is from a future that is too far off.
  */
 int server_apply_record(struct server *s, const struct instant *now, uint32_t index,
 		struct session_record *r);

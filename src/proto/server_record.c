@@ -227,6 +227,17 @@ static void tell_after_all(struct server *s, struct client *c, struct session_re
 		s->record_written(s->record_written_arg, c, r, new);
 }
 
+/*
+ * No client can have sent it yet; it would stand against all that the client sends until then.
+ * A session is issued in its server's epoch, which may be the next one by the other's clock.
+ */
+static bool from_the_future(const struct session_record *r, const struct instant *now)
+{
+	uint64_t latest = time_16th(now->cluster + TICKS_S(EPOCH_SECONDS));
+
+	return r->full_t > latest || r->epoch > time_epoch(now->cluster) + 1;
+}
+
 int server_apply_record(struct server *s, const struct instant *now, uint32_t index,
 		struct session_record *r)
 {
@@ -240,6 +251,8 @@ int server_apply_record(struct server *s, const struct instant *now, uint32_t in
 		result = -ENOENT;
 	else if (time_seconds(now->cluster) >= session_end(r->epoch))
 		result = -ETIME;
+	else if (from_the_future(r, now))
+		result = -ERANGE;
 	else
 		old = c->session;
 	if (result == 0)

@@ -89,6 +89,8 @@ static void unsound(void **state)
 		{3, 0},     /* span */
 		{3, 2},     /* span that the length does not have */
 		{27, 0},    /* version 0 */
+		{20, 0xff}, /* versions that leave no room */
+		{23, 2},
 		{29, 0},    /* server 0 */
 		{31, 1},    /* zeros */
 		{52, 5},    /* kind */

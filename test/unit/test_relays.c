@@ -734,6 +734,55 @@ static void quarantine_from_elsewhere(void **state)
 	assert_int_equal(relays_add(t, &now, 7, &q, &r), RELAY_STATUS_OK);
 }
 
+/* As high as they go: what the operator says next still stands, at all servers. */
+static void versions_end(void **state)
+{
+	struct relay_request q = request(RELAY_LEARNT, RELAY_LEARNT);
+	struct relay r = add(0, &q), other;
+
+	(void)state;
+	r.version = RELAY_VERSION_MAX;
+	r.server = 9;
+	assert_int_equal(relays_learn(t, &now, &r), RELAY_NEWS_SAME);
+	pass(1);
+	assert_int_equal(relays_refresh(t, &now, 0, q.id, 3600, &r), RELAY_STATUS_OK);
+	assert_int_equal(r.version, RELAY_VERSION_MAX);
+	other = *relays_known(t, q.id);
+	assert_int_equal(relays_remove(t, &now, 0, q.id), RELAY_STATUS_OK);
+	assert_true(told.published.removed && relay_sound(&told.published));
+	assert_true(relay_merge(&other, &told.published));
+	assert_true(other.removed);
+}
+
+/* Times that no server can have written: kept from the table, and healed where they came from. */
+static void implausible_times(void **state)
+{
+	struct relay_request q = request(RELAY_LEARNT, RELAY_LEARNT), q2 = request(RELAY_LEARNT, RELAY_LEARNT);
+	struct relay mine = add(7, &q), wrong = mine;
+	struct relays_counts c;
+
+	(void)state;
+	wrong.version++;
+	wrong.expires = UINT64_MAX;
+	assert_int_equal(relays_learn(t, &now, &wrong), RELAY_NEWS_MORE);
+	assert_int_equal(relays_shown(t, &now, &wrong), RELAY_NEWS_MORE);
+	wrong.removed = true;
+	wrong.expires = BEGIN + 100000;
+	assert_int_equal(relays_learn(t, &now, &wrong), RELAY_NEWS_MORE);
+	assert_true(relay_equal(relays_known(t, q.id), &mine));
+	memcpy(wrong.id, q2.id, sizeof wrong.id);
+	wrong.removed = false;
+	wrong.expires = BEGIN + 600;
+	wrong.created = UINT64_MAX;
+	assert_int_equal(relays_learn(t, &now, &wrong), RELAY_NEWS_SAME);
+	assert_null(relays_known(t, q2.id));
+	relays_count(t, &c);
+	assert_int_equal(c.implausible, 4);
+	wrong.created = BEGIN + 60; /* a clock that is ahead */
+	relays_learn(t, &now, &wrong);
+	assert_non_null(relays_known(t, q2.id));
+}
+
 static void count_missing(void *arg, const struct relay *r, unsigned state)
 {
 	struct relay *last = arg;
@@ -797,7 +846,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ALONE(made_once), ALONE(refused), ALONE(denied), ALONE(quotas), ALONE(ports_run_out),
 		ALONE(ends_without_refresh), ALONE(lifetimes), ALONE(removal), ALONE(lists),
-		ALONE(latches), ALONE(token_latches), ALONE(hints), ALONE(notes),
+		ALONE(latches), ALONE(token_latches), ALONE(hints), ALONE(notes), ALONE(versions_end),
+		ALONE(implausible_times),
 		CLUSTER(settles_when_shown), CLUSTER(pending_waits), CLUSTER(second_draws_again),
 		CLUSTER(first_keeps), CLUSTER(late_conflict), CLUSTER(quarantine_from_elsewhere),
 		CLUSTER(missing), CLUSTER(same_ports_everywhere),

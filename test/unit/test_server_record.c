@@ -101,6 +101,21 @@ static void newer_ones_replace(void **state)
 	assert_int_equal(counts.records, 1);
 }
 
+/* A stolen server's, against which nothing would stand for years. */
+static void from_the_future(void **state)
+{
+	uint64_t t = time_16th(now.cluster);
+
+	(void)state;
+	assert_int_equal(apply(1, UINT64_MAX, EPOCH, 0, 2), -ERANGE);
+	assert_int_equal(apply(1, t, (1ull << 40) - 1, 0, 2), -ERANGE);
+	assert_int_equal(apply(1, t, EPOCH + 2, 0, 2), -ERANGE);
+	assert_null(held(1));
+	assert_int_equal(apply(1, t + 160, EPOCH + 1, 0, 2), 1); /* a clock that is 10 s ahead */
+	assert_int_equal(apply(1, t + 16 * (EPOCH_SECONDS + 1), EPOCH, 0, 2), -ERANGE);
+	assert_int_equal(held(1)->full_t, t + 160);
+}
+
 static void older_ones_do_not(void **state)
 {
 	(void)state;
@@ -205,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(newer_ones_replace),
+		CASE(from_the_future),
 		CASE(older_ones_do_not),
 		CASE(of_twins_the_lower_server_wins),
 		CASE(only_for_clients_with_a_session_to_come),
