@@ -43,6 +43,20 @@ def alone(lab):
     return Server(lab, node, ["10.7.0.1/16"], listen=[SERVER4])
 
 
+@pytest.fixture(scope="module")
+def preload():
+    """A library of this folder, for LD_PRELOAD: preload(name) is its path."""
+    def build(name):
+        library = os.path.join(BUILD, f"{name}.so")
+        if name not in built:
+            tool("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library,
+                 os.path.join(ROOT, "test", "lab", f"{name}.c"))
+            built.add(name)
+        return library
+    built = set()
+    return build
+
+
 def refuses(server, sentence, argv=None, start=()):
     """The daemon must end by itself with status 1 or 2 and one line that matches the sentence."""
     argv = argv or [*start, DAEMON, "-c", server.config_path]
@@ -96,6 +110,39 @@ def test_metrics_port_in_use(alone):
     refuses(alone, r"\[Metrics\] Listen: 127\.0\.0\.1:9444 cannot be used: Address already in use")
 
 
+def test_any_step_of_the_start_fails(alone, preload):
+    """
+    Each call that may fail does so once.  The daemon ends with a sentence, or runs without what
+    it could not have; it loses track of no descriptor, and leaves nothing behind.
+    """
+    alone.set(Relay_Ports="20000-20999", Relay_Uplinks="wan", Relay_RTPProxy=f"{SERVER4}:7722")
+    report = alone.lab.path("failed")
+    calls, ended, number = 0, {}, 0  # 0: none fails, and all are counted
+    while number <= calls:
+        process = alone.node.spawn("server", "env", f"LD_PRELOAD={preload('failing')}",
+                                   f"FAIL_CALL={number}", f"FAIL_REPORT={report}", DAEMON, "-c",
+                                   alone.config_path)
+        wait_until(lambda: not process.alive() or "running as" in process.log(), "an outcome")
+        status = process.stop()
+        with open(report) as file:
+            made, name = file.read().split()
+        calls = calls or int(made)
+        lines = process.log().strip().splitlines()
+        assert status in (0, 1), f"call {number}, {name}: ended with {status}: {lines}"
+        if status:
+            assert re.search(r"server\.conf: .{20}", lines[-1]) and len(lines) <= 2, lines
+            ended.setdefault(name, set()).add(lines[-1])
+            assert "relay" not in alone.node.run("tc", "filter", "show", "dev", "wan", "ingress")
+        else:  # the call that fails may be one of the end
+            alone.node.run("tc", "qdisc", "del", "dev", "wan", "clsact", check=False)
+        assert not alone.node.has_device("any0"), f"call {number}, {name}"
+        number += 1
+    for name, sentences in ended.items():
+        print(f"\n{name}:", *sorted(sentences), sep="\n    ", end="")
+    print(f"\n{calls} calls")
+    assert {"socket", "bind", "ioctl", "eventfd", "epoll_create1", "pthread_create"} <= set(ended)
+
+
 def test_second_daemon(alone):
     alone.start()
     refuses(alone, r"another anyrelayd is running")
@@ -144,13 +191,10 @@ def test_full_disk_later(lab):
         net.server.stop()
 
 
-@pytest.fixture(scope="module")
-def clock_shift(tmp_path_factory):
+@pytest.fixture
+def clock_shift(preload):
     """Environment under which a program's CLOCK_REALTIME is off by so many seconds."""
-    library = os.path.join(BUILD, "clockshift.so")
-    tool("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library,
-         os.path.join(ROOT, "test", "lab", "clockshift.c"))
-    return lambda seconds: {"LD_PRELOAD": library, "CLOCK_SHIFT": str(seconds)}
+    return lambda seconds: {"LD_PRELOAD": preload("clockshift"), "CLOCK_SHIFT": str(seconds)}
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
