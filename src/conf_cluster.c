@@ -5,6 +5,7 @@
  *
  *	KEY                      the current secret key, base64: all that genkey makes
  *	next KEY                 the one that is to take its place
+ *	past KEY                 what relays were derived from before the last change
  *	announcement TEXT        what clients are told (proto/cluster_keys.h), base64
  *
  * It is one file so that a server has all of a change or nothing of it.
@@ -23,7 +24,8 @@
 
 #define FILE_ROOM 1024
 
-static const char next_word[] = "next ", announcement_word[] = "announcement ";
+static const char next_word[] = "next ", past_word[] = "past ",
+		announcement_word[] = "announcement ";
 
 /* ---- reading ---- */
 
@@ -31,6 +33,14 @@ static bool take_key(struct cluster_secrets *c, const char *text)
 {
 	return c->count < CLUSTER_KEYS_MAX &&
 	       base64_decode(c->secret[c->count++], KEY_SIZE, text, strlen(text)) == KEY_SIZE;
+}
+
+static bool take_past(struct cluster_secrets *c, const char *text)
+{
+	bool first = !c->has_past;
+
+	c->has_past = true;
+	return first && base64_decode(c->past, KEY_SIZE, text, strlen(text)) == KEY_SIZE;
 }
 
 static bool take_line(struct cluster_secrets *c, const char *line)
@@ -41,6 +51,8 @@ static bool take_line(struct cluster_secrets *c, const char *line)
 		return take_key(c, line);
 	if (!strncmp(line, next_word, strlen(next_word)))
 		return take_key(c, line + strlen(next_word));
+	if (!strncmp(line, past_word, strlen(past_word)))
+		return take_past(c, line + strlen(past_word));
 	if (strncmp(line, announcement_word, strlen(announcement_word)) || c->announcement_len)
 		return false;
 	line += strlen(announcement_word);
@@ -131,6 +143,8 @@ static void print_keys(FILE *to, const struct cluster_secrets *c)
 	for (unsigned i = 0; i < c->count; i++)
 		fprintf(to, "%s%s\n", i ? next_word : "",
 				base64_encode(text, c->secret[i], KEY_SIZE));
+	if (c->has_past)
+		fprintf(to, "%s%s\n", past_word, base64_encode(text, c->past, KEY_SIZE));
 	fprintf(to, "%s%s\n", announcement_word,
 			base64_encode(text, c->announcement, c->announcement_len));
 	wipe(text, sizeof text);

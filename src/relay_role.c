@@ -233,6 +233,7 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 	struct relay_role *role = &d->relay;
 	struct relays_options o = {
 		.server = c->number,
+		.keys = &role->keys,
 		.has_v4 = c->listen_v4,
 		.has_v6 = c->listen_v6,
 		.port_first = c->relay_ports.first,
@@ -246,7 +247,7 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 	};
 	struct relay_input_options in = {
 		.server = c->number,
-		.key = role->key,
+		.keys = &role->keys,
 		.has_v4 = c->listen_v4,
 		.has_v6 = c->listen_v6,
 		.mss = c->relay_mss,
@@ -255,7 +256,6 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 
 	fill_deny_list(d, &role->deny);
 	o.deny_count = role->deny.count;
-	memcpy(o.key, role->key, sizeof o.key);
 	memcpy(o.anycast4, c->listen[FAMILY_V4].ip, 16);
 	memcpy(o.anycast6, c->listen[FAMILY_V6].ip, 16);
 	memcpy(in.anycast4, o.anycast4, 16);
@@ -264,7 +264,6 @@ static int make_table(struct daemon *d, char error[SENTENCE])
 	role->relays = relays_new(&o);
 	in.relays = role->relays;
 	role->input = role->relays ? relay_input_new(&in) : NULL;
-	wipe(&o, sizeof o);
 	if (role->input)
 		return 0;
 	return fail(-ENOMEM, error, SENTENCE, "not enough memory for relays");
@@ -335,7 +334,7 @@ static int open_door(struct daemon *d, char error[SENTENCE])
 	p->relays = d->relay.relays;
 	p->lifetime = c->rtpproxy_lifetime;
 	p->ports = c->relay_ports.last - c->relay_ports.first + 1u;
-	memcpy(p->key, d->relay.key, sizeof p->key);
+	p->keys = &d->relay.keys;
 	memcpy(p->anycast4, c->listen[FAMILY_V4].ip, 16);
 	memcpy(p->anycast6, c->listen[FAMILY_V6].ip, 16);
 	for (size_t i = 0; i < ARRAY_SIZE(loopback); i++)
@@ -357,7 +356,7 @@ static void open_desk(struct daemon *d)
 	struct relay_desk *desk = &d->relay.desk;
 
 	desk->relays = d->relay.relays;
-	memcpy(desk->key, d->relay.key, sizeof desk->key);
+	desk->keys = &d->relay.keys;
 	memcpy(desk->anycast4, d->conf.listen[FAMILY_V4].ip, 16);
 	memcpy(desk->anycast6, d->conf.listen[FAMILY_V6].ip, 16);
 }
@@ -373,7 +372,7 @@ int relay_role_open(struct daemon *d, char error[SENTENCE])
 	role->main_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (role->wake < 0 || role->main_wake < 0)
 		return fail(-errno, error, SENTENCE, "relays: no descriptors: %s", strerror(errno));
-	relay_key(d->conf.cluster.secret[0], role->key);
+	relay_keys_make(&role->keys, &d->conf.cluster);
 	failed = raw_open(&role->raw, error, SENTENCE);
 	if (!failed)
 		failed = make_table(d, error);
@@ -399,20 +398,6 @@ int relay_role_start(struct daemon *d, char error[SENTENCE])
 	return 0;
 }
 
-/* Under the table's lock. */
-static void use_keys(struct relay_role *role, const struct cluster_secrets *c)
-{
-	uint8_t next[KEY_SIZE];
-
-	relay_key(c->secret[0], role->key);
-	memcpy(role->desk.key, role->key, sizeof role->key);
-	memcpy(role->door.rtpproxy.key, role->key, sizeof role->key);
-	if (c->count > 1)
-		relay_key(c->secret[1], next);
-	relay_input_set_key(role->input, role->key, c->count > 1 ? next : NULL);
-	wipe(next, sizeof next);
-}
-
 void relay_role_apply(struct daemon *d)
 {
 	struct relay_role *role = &d->relay;
@@ -423,7 +408,7 @@ void relay_role_apply(struct daemon *d)
 	fill_deny_list(d, &role->deny);
 	relays_set_limits(role->relays, d->conf.relay_per_client, d->conf.relay_allow_private,
 			role->deny.list, role->deny.count);
-	use_keys(role, &d->conf.cluster);
+	relay_keys_make(&role->keys, &d->conf.cluster);
 	relays_unlock(role->relays);
 }
 
@@ -507,5 +492,5 @@ void relay_role_free(struct daemon *d)
 		close(role->wake);
 	if (role->main_wake > 0)
 		close(role->main_wake);
-	wipe(role->key, sizeof role->key);
+	wipe(&role->keys, sizeof role->keys);
 }

@@ -48,7 +48,7 @@ struct relay_role {
 	struct relay_input *input;
 	struct relay_bpf *bpf;
 	struct raw raw;
-	uint8_t key[KEY_SIZE]; /* relay_key(); changed under the table's lock */
+	struct relay_keys keys; /* changed under the table's lock */
 	struct relay_desk desk;
 	pthread_t thread;
 	bool running;

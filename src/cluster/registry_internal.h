@@ -184,6 +184,8 @@ void servers_feed_serve(struct registry_nats *n, const struct instant *now);
 struct relay *relay_change_new(struct registry_nats *n, const char *key, const uint8_t *value,
 		size_t len);
 /* Main thread. */
+/* All servers have the key that is now written with: what lies in the registry is to be sealed with it. */
+void relays_feed_rekey(struct registry_nats *n, const struct instant *now);
 void relays_feed_put(struct registry_nats *n, const struct instant *now, const struct relay *r);
 /* The writer's thread: one write; false: there is nothing to write now. */
 bool relays_feed_write(struct registry_nats *n, const struct instant *now);

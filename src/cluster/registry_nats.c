@@ -273,12 +273,13 @@ static void nats_set_keys(struct registry *r, bool newest)
 	struct registry_nats *n = r->nats;
 	struct value_keys keys;
 	struct instant now;
-	bool other;
+	bool other, sealed_other;
 
 	/* the operator's key is the same as at the start, so this cannot fail */
 	if (value_keys_make(&keys, r->o.cluster, r->o.op, newest))
 		return;
 	other = memcmp(keys.seal[0], n->keys.seal[0], KEY_SIZE) != 0;
+	sealed_other = memcmp(keys.seal[keys.write], n->keys.seal[n->keys.write], KEY_SIZE) != 0;
 	pthread_mutex_lock(&n->keys_lock);
 	n->keys = keys;
 	pthread_mutex_unlock(&n->keys_lock);
@@ -286,6 +287,8 @@ static void nats_set_keys(struct registry *r, bool newest)
 	clock_read(&now);
 	if (other)
 		clients_feed_rekey(n, &now);
+	if (newest && sealed_other)
+		relays_feed_rekey(n, &now);
 }
 
 static void nats_put_relay(struct registry *r, const struct instant *now,

@@ -151,6 +151,23 @@ const struct feed_ops relays_feed_ops = {
 	.discard = free,
 };
 
+static void seal_again(void *arg, const struct relay *r, unsigned state)
+{
+	const struct missing *m = arg;
+
+	(void)state;
+	write_relay(m->n, m->now->boot, r->id, true);
+}
+
+/* A server that begins when the old key has gone can open nothing that was sealed with it. */
+void relays_feed_rekey(struct registry_nats *n, const struct instant *now)
+{
+	struct missing m = {n, now};
+
+	if (n->r->relays)
+		relays_each(n->r->relays, seal_again, &m);
+}
+
 void relays_feed_put(struct registry_nats *n, const struct instant *now, const struct relay *r)
 {
 	write_relay(n, now->boot, r->id, false);

@@ -19,6 +19,7 @@
 
 #include "base/base64.h"
 #include "base/util.h"
+#include "proto/epoch.h"
 
 #define CONF_DEFAULT "/etc/anyrelay/server.conf"
 #define HEAR_SECONDS 600 /* a connected client has shaken hands again by then */
@@ -205,6 +206,8 @@ static int give_up_current(struct enrolled *e, const struct options *o)
 	int code = enrolled_seal_again(e);
 
 	if (!code) {
+		relay_key(c.secret[0], c.past); /* what relays have of it is still in people's hands */
+		c.has_past = true;
 		memcpy(c.secret[0], c.secret[1], KEY_SIZE);
 		wipe(c.secret[1], KEY_SIZE);
 		c.count = 1;

@@ -19,7 +19,7 @@ static void view_side(const struct relay_desk *d, const struct relay *r, unsigne
 			v->at[port] = s->leg[port].at;
 	}
 	if (s->kind == RELAY_TOKEN)
-		relay_token(d->key, r->id, which, v->token);
+		relay_token(relay_keys_own(d->keys), r->id, which, v->token);
 }
 
 static uint32_t left(const struct relay *r, const struct instant *now)

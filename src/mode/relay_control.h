@@ -12,7 +12,7 @@
 
 struct relay_desk {
 	struct relays *relays; /* NULL: there are none here */
-	uint8_t key[KEY_SIZE]; /* relay_key() */
+	const struct relay_keys *keys; /* may be changed under the table's lock */
 	uint8_t anycast4[16], anycast6[16];
 };
 

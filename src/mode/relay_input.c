@@ -17,20 +17,8 @@ struct relay_input *relay_input_new(const struct relay_input_options *o)
 	if (!in)
 		return NULL;
 	in->o = *o;
-	memcpy(in->key, o->key, sizeof in->key);
-	in->o.key = in->key;
 	random_bytes(&in->salt, sizeof in->salt);
 	return in;
-}
-
-void relay_input_set_key(struct relay_input *in, const uint8_t key[KEY_SIZE],
-		const uint8_t next[KEY_SIZE])
-{
-	if (next || !equal_secret(in->key, key, KEY_SIZE)) {
-		memcpy(in->other_key, next ? next : in->key, KEY_SIZE);
-		in->has_other_key = true;
-	}
-	memcpy(in->key, key, KEY_SIZE);
 }
 
 void relay_input_free(struct relay_input *in)
@@ -96,8 +84,12 @@ bool relay_input_fits(const struct relay_side *side, unsigned offset, const stru
 static bool check_token(const struct relay_input *in, const char *token,
 		uint8_t id[RELAY_ID_SIZE], unsigned *side)
 {
-	return relay_token_check(in->key, token, id, side) ||
-			(in->has_other_key && relay_token_check(in->other_key, token, id, side));
+	const struct relay_keys *k = in->o.keys;
+
+	for (unsigned i = 0; i < k->count; i++)
+		if (relay_token_check(k->key[i], token, id, side))
+			return true;
+	return false;
 }
 
 bool relay_input_token(const struct relay_input *in, const struct relay_packet *p,

@@ -34,7 +34,7 @@ struct relay_input;
 struct relay_input_options {
 	struct relays *relays;
 	uint16_t server;        /* number of this one: it speaks first for the legs that it latched */
-	const uint8_t *key;     /* relay_key() */
+	const struct relay_keys *keys; /* borrowed; may be changed under the table's lock */
 	bool has_v4, has_v6;
 	uint8_t anycast4[16], anycast6[16];
 	uint16_t mss;           /* clamp of SYNs, and what deferred callers are told */
@@ -44,12 +44,6 @@ struct relay_input_options {
 /* All memory that it will ever use is made here. */
 struct relay_input *relay_input_new(const struct relay_input_options *o);
 void relay_input_free(struct relay_input *in);
-/*
- * The cluster's key has changed, or will.  Tokens by the next key (NULL: there is none), else by
- * the last one, are good as well: servers do not change all at once, and callers keep theirs.
- */
-void relay_input_set_key(struct relay_input *in, const uint8_t key[KEY_SIZE],
-		const uint8_t next[KEY_SIZE]);
 
 /* One packet, from its IP header on; e->len < e->whole: its end is missing. */
 void relay_input(struct relay_input *in, const struct instant *now, const struct relay_event *e);

@@ -54,8 +54,8 @@ void relay_answer_deferred(struct relay_input *in, const struct relay_packet *sy
 
 	if (o->wscale != RELAY_NO_WSCALE)
 		s.offer.wscale = RELAY_OUR_WSCALE;
-	s.seq = relay_isn(in->key, &syn->src, r->side[side].port, syn->seq, o->wscale, o->sack,
-			mss < in->o.mss);
+	s.seq = relay_isn(relay_keys_own(in->o.keys), &syn->src, r->side[side].port, syn->seq, o->wscale,
+			o->sack, mss < in->o.mss);
 	send_segment(in, &r->side[side], &syn->src, &s);
 }
 

@@ -50,9 +50,6 @@ struct relay_asked {
 
 struct relay_input {
 	struct relay_input_options o;
-	uint8_t key[KEY_SIZE];
-	uint8_t other_key[KEY_SIZE]; /* by which tokens were, or will be, made */
-	bool has_other_key;
 	struct instant now;       /* of the call that is under way */
 	bool busy, latching, again; /* in a packet; in relays_latch(); parked packets are to be tried */
 	uint64_t drops[RELAY_DROP_COUNT];

@@ -89,14 +89,25 @@ static unsigned take_token(struct relay_input *in, const struct relay_packet *p,
 	return RELAY_TAKEN;
 }
 
+/* Whichever key the server that answered its SYN had. */
+static bool recover(const struct relay_input *in, const struct relay_packet *p, struct relay_leg *leg)
+{
+	const struct relay_keys *k = in->o.keys;
+
+	for (unsigned i = 0; i < k->count; i++)
+		if (relay_isn_recover(k->key[i], &p->src, p->dst.port, p->seq, p->ack, p->payload_len,
+				leg))
+			return true;
+	return false;
+}
+
 /* From whoever was answered and has not shown the token: what it offered is in its numbers. */
 static unsigned take_unproven(struct relay_input *in, const struct relay_packet *p,
 		const struct relay *r, unsigned side)
 {
 	struct relay_leg leg;
 
-	if ((p->flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !relay_isn_recover(in->key, &p->src,
-			p->dst.port, p->seq, p->ack, p->payload_len, &leg))
+	if ((p->flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !recover(in, p, &leg))
 		return RELAY_DROP_SEQUENCE;
 	if (p->payload_len)
 		return take_token(in, p, r, side, &leg);
@@ -132,9 +143,7 @@ static bool calls_again(const struct relay_input *in, const struct relay_packet 
 	struct relay_leg leg;
 
 	return r->side[side].kind == RELAY_TOKEN && p->payload_len == RELAY_TOKEN_SIZE &&
-			relay_isn_recover(in->key, &p->src, p->dst.port, p->seq, p->ack,
-				p->payload_len, &leg) &&
-			leg.isn != r->side[side].leg[0].isn && relay_input_token(in, p, r, side);
+			recover(in, p, &leg) && leg.isn != r->side[side].leg[0].isn && relay_input_token(in, p, r, side);
 }
 
 static unsigned take_segment(struct relay_input *in, const struct relay_packet *p,

@@ -26,6 +26,7 @@
 #ifndef MODE_RELAYS_H
 #define MODE_RELAYS_H
 
+#include "proto/relay_keys.h"
 #include "proto/relay_message.h" /* requests and their outcomes */
 
 #define RELAY_LIFETIME_MAX 3600 /* s between refreshes */
@@ -36,7 +37,7 @@ struct relays;
 
 struct relays_options {
 	uint16_t server;                /* number of this one */
-	uint8_t key[KEY_SIZE];          /* relay_key() */
+	const struct relay_keys *keys;  /* borrowed; may be changed under the lock */
 	bool has_v4, has_v6;            /* anycast addresses that there are */
 	uint8_t anycast4[16], anycast6[16];
 	uint16_t port_first, port_last;

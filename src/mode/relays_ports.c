@@ -147,7 +147,7 @@ static uint32_t draw(const struct relays *t, const struct relay *r, unsigned sid
 	const struct part parts[] = {PART("port", 4), PART(r->id, RELAY_ID_SIZE), PART(which, 2)};
 	uint8_t hash[HASH_SIZE];
 
-	hmac_parts(t->o.key, KEY_SIZE, parts, ARRAY_SIZE(parts), hash);
+	hmac_parts(relay_keys_own(t->o.keys), KEY_SIZE, parts, ARRAY_SIZE(parts), hash);
 	return load_be32(hash);
 }
 

@@ -117,7 +117,7 @@ static bool read_address(const struct word *w, uint8_t ip[16])
 /* ---- relays of a call ---- */
 
 /* Of the call as this tag began it; stream and try follow.  Lengths go in, so that no two calls run together. */
-static void relay_id(const struct rtpproxy *p, const struct call *c, const struct word *caller,
+static void relay_id(const uint8_t key[KEY_SIZE], const struct call *c, const struct word *caller,
 		uint8_t id[RELAY_ID_SIZE])
 {
 	uint8_t sizes[4], hash[HASH_SIZE];
@@ -128,32 +128,41 @@ static void relay_id(const struct rtpproxy *p, const struct call *c, const struc
 
 	store_be16(sizes, (uint16_t)c->id.len);
 	store_be16(sizes + 2, (uint16_t)caller->len);
-	hmac_parts(p->key, KEY_SIZE, parts, ARRAY_SIZE(parts), hash);
+	hmac_parts(key, KEY_SIZE, parts, ARRAY_SIZE(parts), hash);
 	memcpy(id, hash, RELAY_ID_SIZE);
 	id[ID_STREAM] = (uint8_t)MAX(c->stream, 1);
 }
 
-/* The one that lives, of all tries; its lifetime begins anew. */
-static enum relay_status find_of(struct rtpproxy *p, const struct instant *now, const struct call *c,
-		const struct word *caller, struct relay *r)
+static bool has_ended(enum relay_status status)
 {
-	enum relay_status status = RELAY_STATUS_UNKNOWN;
-	uint8_t id[RELAY_ID_SIZE];
+	return status == RELAY_STATUS_UNKNOWN || status == RELAY_STATUS_EXISTS ||
+			status == RELAY_STATUS_LOST;
+}
 
-	relay_id(p, c, caller, id);
-	for (id[ID_TRY] = 0; status == RELAY_STATUS_UNKNOWN && id[ID_TRY] < TRIES_MAX; id[ID_TRY]++)
-		status = relays_refresh(p->relays, now, 0, id, p->lifetime, r);
-	return status;
+/* The one that lives, of all keys and tries; its lifetime begins anew. */
+static enum relay_status find_of(struct rtpproxy *p, const struct instant *now, const struct call *c,
+		const struct word *caller, uint8_t id[RELAY_ID_SIZE], struct relay *r)
+{
+	for (unsigned i = 0; i < p->keys->count; i++) {
+		relay_id(p->keys->key[i], c, caller, id);
+		for (id[ID_TRY] = 0; id[ID_TRY] < TRIES_MAX; id[ID_TRY]++) {
+			enum relay_status status = relays_refresh(p->relays, now, 0, id, p->lifetime, r);
+
+			if (!has_ended(status))
+				return status;
+		}
+	}
+	return RELAY_STATUS_UNKNOWN;
 }
 
 /* *swapped: who sends this command's request is the one who was called. */
 static enum relay_status find(struct rtpproxy *p, const struct instant *now, const struct call *c,
-		bool *swapped, struct relay *r)
+		bool *swapped, uint8_t id[RELAY_ID_SIZE], struct relay *r)
 {
-	enum relay_status status = find_of(p, now, c, &c->from, r);
+	enum relay_status status = find_of(p, now, c, &c->from, id, r);
 
 	*swapped = status == RELAY_STATUS_UNKNOWN && c->to.len;
-	return *swapped ? find_of(p, now, c, &c->to, r) : status;
+	return *swapped ? find_of(p, now, c, &c->to, id, r) : status;
 }
 
 /* Calls leave a quarter of the ports to other controllers. */
@@ -165,9 +174,8 @@ static bool has_room(const struct rtpproxy *p, bool v4)
 	return c.ports_free[v4][false] >= p->ports / 4;
 }
 
-/* Also of one that is still pending: that is asked for again, until it is settled. */
-static enum relay_status make(struct rtpproxy *p, const struct instant *now, const struct call *c,
-		bool v4, struct relay *r)
+static enum relay_status ask_for(struct rtpproxy *p, const struct instant *now,
+		const uint8_t id[RELAY_ID_SIZE], bool v4, struct relay *r)
 {
 	struct relay_request q = {
 		.protocol = RELAY_UDP,
@@ -176,16 +184,22 @@ static enum relay_status make(struct rtpproxy *p, const struct instant *now, con
 		.lifetime = p->lifetime,
 		.side = {{.kind = RELAY_HINTED, .v4 = v4}, {.kind = RELAY_HINTED, .v4 = v4}},
 	};
+
+	memcpy(q.id, id, sizeof q.id);
+	return relays_add(p->relays, now, 0, &q, r);
+}
+
+static enum relay_status make(struct rtpproxy *p, const struct instant *now, const struct call *c,
+		bool v4, struct relay *r)
+{
 	enum relay_status status = RELAY_STATUS_EXISTS;
+	uint8_t id[RELAY_ID_SIZE];
 
 	if (!has_room(p, v4))
 		return RELAY_STATUS_NO_PORTS;
-	relay_id(p, c, &c->from, q.id);
-	for (q.id[ID_TRY] = 0; q.id[ID_TRY] < TRIES_MAX; q.id[ID_TRY]++) {
-		status = relays_add(p->relays, now, 0, &q, r);
-		if (status != RELAY_STATUS_EXISTS && status != RELAY_STATUS_LOST)
-			break; /* not one that has ended */
-	}
+	relay_id(relay_keys_own(p->keys), c, &c->from, id);
+	for (id[ID_TRY] = 0; id[ID_TRY] < TRIES_MAX && has_ended(status); id[ID_TRY]++)
+		status = ask_for(p, now, id, v4, r);
 	return status;
 }
 
@@ -223,6 +237,7 @@ static enum rtpproxy_result look_up(struct rtpproxy *p, const struct instant *no
 		const struct line *l, bool offer, char answer[RTPPROXY_ANSWER_MAX])
 {
 	const struct word *w = l->word;
+	uint8_t id[RELAY_ID_SIZE];
 	enum relay_status status;
 	struct endpoint media;
 	unsigned port;
@@ -234,10 +249,12 @@ static enum rtpproxy_result look_up(struct rtpproxy *p, const struct instant *no
 			!read_call(w + 2, w + 5, l->count > 6 ? w + 6 : NULL, &c))
 		return say(answer, w, ERROR_ARGUMENTS);
 	media.port = (uint16_t)port;
-	status = find(p, now, &c, &swapped, &r);
-	if (offer && (status == RELAY_STATUS_UNKNOWN || (status == RELAY_STATUS_PENDING && !swapped))) {
+	status = find(p, now, &c, &swapped, id, &r);
+	if (offer && status == RELAY_STATUS_UNKNOWN) {
 		swapped = false;
 		status = make(p, now, &c, addr_is_v4(media.ip), &r);
+	} else if (offer && status == RELAY_STATUS_PENDING && !swapped) {
+		status = ask_for(p, now, id, addr_is_v4(media.ip), &r); /* until it is settled */
 	}
 	if (status == RELAY_STATUS_UNKNOWN) /* an answer to no offer that is known */
 		return say(answer, w, "0");
@@ -251,16 +268,18 @@ static enum rtpproxy_result look_up(struct rtpproxy *p, const struct instant *no
 	return say_port(p, answer, w, &r.side[offer != swapped ? 1 : 0]);
 }
 
-/* Of one tag: its relays of this stream, all tries; how many there were. */
+/* Of one tag: its relays of this stream, of all keys and tries; how many there were. */
 static unsigned remove_of(struct rtpproxy *p, const struct instant *now, const struct call *c,
 		const struct word *caller)
 {
 	unsigned removed = 0;
 	uint8_t id[RELAY_ID_SIZE];
 
-	relay_id(p, c, caller, id);
-	for (id[ID_TRY] = 0; id[ID_TRY] < TRIES_MAX; id[ID_TRY]++)
-		removed += relays_remove(p->relays, now, 0, id) == RELAY_STATUS_OK;
+	for (unsigned i = 0; i < p->keys->count; i++) {
+		relay_id(p->keys->key[i], c, caller, id);
+		for (id[ID_TRY] = 0; id[ID_TRY] < TRIES_MAX; id[ID_TRY]++)
+			removed += relays_remove(p->relays, now, 0, id) == RELAY_STATUS_OK;
+	}
 	return removed;
 }
 

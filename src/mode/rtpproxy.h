@@ -23,7 +23,7 @@
 
 struct rtpproxy {
 	struct relays *relays;
-	uint8_t key[KEY_SIZE];           /* relay_key(): ids come from it */
+	const struct relay_keys *keys;   /* ids come from them; may be changed under the table's lock */
 	uint8_t anycast4[16], anycast6[16];
 	uint16_t lifetime;               /* s; a U or L of the call begins it anew */
 	unsigned ports;                  /* that relays may have, on each address */

@@ -33,6 +33,8 @@ uint64_t announcement_version(const uint8_t *in, size_t len);
 struct cluster_secrets {
 	unsigned count; /* [0] is the current one, [1] the next */
 	uint8_t secret[CLUSTER_KEYS_MAX][KEY_SIZE];
+	bool has_past;
+	uint8_t past[KEY_SIZE]; /* relay_key() of the key before the current one, see relay_keys.h */
 	uint16_t announcement_len; /* 0: the key has never been changed */
 	uint8_t announcement[ANNOUNCEMENT_MAX];
 };

@@ -22,6 +22,7 @@
 #define FIRST 1024
 #define LAST  65535
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static unsigned told;
 
 static void changed(void *arg, const struct relay *was, const struct relay *now)
@@ -230,7 +231,7 @@ int main(int argc, char **argv)
 {
 	unsigned long number = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
 	struct relays_options o = {
-		.server = 1, .key = {1}, .has_v4 = true, .has_v6 = true, .port_first = FIRST,
+		.server = 1, .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = FIRST,
 		.port_last = LAST, .per_client = 64, .changed = changed, .publish = publish, .alone = true,
 	};
 	struct instant now = {TICKS_S((ticks)1770000000), TICKS_S(1000)};

@@ -7,6 +7,7 @@
 #include "mode/rtpproxy.h"
 #include "fuzz.h"
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct relays *t;
 static struct rtpproxy proxy;
 
@@ -24,7 +25,7 @@ static void publish(void *arg, const struct relay *r)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct relays_options o = {.server = 1, .has_v4 = true, .has_v6 = true, .port_first = 20000,
+	struct relays_options o = {.server = 1, .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = 20000,
 		.port_last = 20063, .per_client = 4, .changed = changed, .publish = publish, .alone = true};
 
 	(void)argc;
@@ -34,7 +35,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	addr_parse("2001:db8:a::7", o.anycast6);
 	t = relays_new(&o);
 	MUST(t);
-	proxy = (struct rtpproxy){.relays = t, .lifetime = 60, .ports = 64};
+	proxy = (struct rtpproxy){.relays = t, .keys = &keys, .lifetime = 60, .ports = 64};
 	memcpy(proxy.anycast4, o.anycast4, 16);
 	memcpy(proxy.anycast6, o.anycast6, 16);
 	return 0;

@@ -8,25 +8,41 @@
 
 c1 is connected all the time, c2 is restarted in the middle, late is enrolled before and comes
 after the end.  Every server has a key file of its own, which the test copies as an operator would.
+Meanwhile a relay carries packets between the two hosts (x and y of relays.py), a call is on by way
+of the servers' doors for SIP proxies, and a token waits to be shown.
 """
 
 import json
 import shutil
 import signal
+import sys
 
 import traffic
 from anyrelay import TOOL, USER, Client
-from cluster import ANYCAST, INNER4, INNER6, ClusterNet
+from cluster import ANYCAST, INNER4, INNER6
 from lab import wait_until
+from relays import MEGABYTE, RelayNet, finish_pair, transfer, udp_pair
 
 LATE = ["10.7.0.9", "fd07::9"]
+DOOR = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+for _ in range(10):
+    s.sendto(("c " + sys.argv[1]).encode(), ("127.0.0.1", 7722))
+    try:
+        print(s.recv(500).decode()[2:].strip())
+        break
+    except TimeoutError:
+        pass
+"""
 
 
 class Roll:
     """A cluster whose servers each have their own copy of the key file, and its operator."""
 
     def __init__(self, lab):
-        self.net = ClusterNet(lab).start_cluster()
+        self.net = RelayNet(lab).start(Relay_RTPProxy="127.0.0.1:7722")
         self.first = self.net.daemons[0]
         self.files = {}
         for daemon in self.net.daemons:
@@ -56,6 +72,52 @@ class Roll:
 
     def handshakes(self):
         return self.net.events()["handshakes"]
+
+
+class Relayed:
+    """What relays carry while the key is changed; check() at each step."""
+
+    OFFER = "U call 198.51.100.18 6000 caller;1"
+    ANSWER = "L call 198.51.100.22 7000 caller;1 callee;1"
+
+    def __init__(self, net):
+        self.net = net
+        self.kept = net.add("tcp", "token4", "token4")
+        self.forever = net.add("tcp", "token4", "token4", daemon=net.daemons[0],
+                               words=("--lifetime", "0"))
+        self.peers = udp_pair(net.add("udp", "token4", "token4"), net.x, net.y, 100)
+        self.offered = self.door(net.daemons[0], self.OFFER)
+        self.answered = self.door(net.daemons[1], self.ANSWER)
+        assert len({self.offered, self.answered, "0"}) == 3
+
+    def door(self, daemon, command):
+        return daemon.node.run(sys.executable, "-c", DOOR, command).strip()
+
+    def check(self):
+        """Every server finds the call, and none makes another relay for it."""
+        for daemon in self.net.daemons:
+            assert self.door(daemon, self.OFFER) == self.offered, daemon.name
+            assert self.door(daemon, self.ANSWER) == self.answered, daemon.name
+
+    def finish(self):
+        """Tokens of before the change are good, and the call ends."""
+        transfer(self.net, self.kept, MEGABYTE)
+        assert self.door(self.net.daemons[2], "D call caller callee") == "0"
+        for daemon in self.net.daemons:
+            wait_until(lambda: self.door(daemon, self.ANSWER) == "0", f"{daemon.name} to hear of it")
+        results = finish_pair(self.peers)
+        for sent, got in results:
+            assert sent > 100 and (sent - got["received"], got["duplicates"]) == (0, 0)
+        print(f"\nrelayed: {[sent for sent, _ in results]} packets, none lost")
+
+    def survives(self):
+        """The registry has it under the new key: all servers at once begin anew."""
+        for daemon in self.net.daemons:
+            daemon.process.stop(signal.SIGKILL)
+        self.net.revive()
+        for daemon in self.net.daemons:
+            wait_until(lambda: self.forever.id in daemon.relays(), f"{daemon.name} to know a relay")
+        transfer(self.net, self.forever, MEGABYTE)
 
 
 def keys(daemon):
@@ -94,10 +156,13 @@ def test_roll_under_load(lab):
     running = [traffic.Ping(net.c1, address, interval=0.01, name=f"ping-{i}")
                for i, address in enumerate((INNER4["s"], INNER6["s"], INNER4["s"]))]
 
+    relayed = Relayed(net)
+
     # A next key, which only the first server has: nobody is told of it, all go on.
     roll.step("next")
     assert len(keys(roll.first)["ids"]) == 2
     wait_until(lambda: not everywhere(roll.first), "s1 to see that the others lack the key")
+    relayed.check()
     renew(k1)
     assert keys(k1) == {"version": 0, "ids": keys(others[0])["ids"]}
     refused = roll.step("finish", check=False)
@@ -108,6 +173,7 @@ def test_roll_under_load(lab):
         roll.hand_out(daemon)
     for daemon in net.daemons:
         wait_until(lambda: everywhere(daemon), f"{daemon.name} to see the next key everywhere")
+    relayed.check()
     refused = roll.step("finish", check=False)
     assert refused.returncode == 1 and "Clients have been told of the next key for" in refused.stdout
     renew(k1)
@@ -122,12 +188,15 @@ def test_roll_under_load(lab):
     # The old one goes: first at one server, then at the others.
     roll.step("finish", "--force")
     assert len(keys(roll.first)["ids"]) == 1
+    relayed.check()
     renew(k1)
     for daemon in others:
         roll.hand_out(daemon)
         wait_until(lambda: len(keys(daemon)["ids"]) == 1, f"{daemon.name} to have given up the old key")
     new = roll.public_keys()
     assert set(new) == {"current"} and new["current"] != old
+    relayed.check()
+    relayed.finish()
     renew(k1)
     restart(k2)
     for client in (k1, k2):
@@ -140,6 +209,7 @@ def test_roll_under_load(lab):
     assert all(sent == received for sent, received in lost.values()), lost
     print(f"{sum(sent for sent, _ in lost.values())} pings, none lost, "
           f"{roll.handshakes()} handshakes")
+    relayed.survives()
     restarted_without_nats(roll)
 
 

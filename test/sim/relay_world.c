@@ -243,15 +243,16 @@ static void changed(void *arg, const struct relay *was, const struct relay *r)
 static void start_site(struct relay_world *w, unsigned i)
 {
 	struct site *s = &w->site[i];
-	struct relays_options table = {.server = (uint16_t)(i + 1), .has_v4 = true, .port_first = 5000,
+	struct relays_options table = {.server = (uint16_t)(i + 1), .keys = &s->keys, .has_v4 = true, .port_first = 5000,
 		.port_last = 6000, .changed = changed, .publish = publish, .arg = s,
 		.allow_private = true, .per_client = 64, .alone = true};
-	struct relay_input_options o = {.server = (uint16_t)(i + 1), .key = w->key, .has_v4 = true,
+	struct relay_input_options o = {.server = (uint16_t)(i + 1), .keys = &s->keys, .has_v4 = true,
 		.mss = 1220, .out = &s->out};
 
 	*s = (struct site){.w = w, .number = (uint16_t)(i + 1), .alive = true,
 		.out = {.send = send_packet, .ask = ask, .passed = passed}};
-	memcpy(table.key, w->key, sizeof table.key);
+	s->keys.count = 1;
+	memcpy(s->keys.key[0], w->key, KEY_SIZE);
 	memcpy(table.anycast4, w->anycast, sizeof table.anycast4);
 	memcpy(o.anycast4, w->anycast, sizeof o.anycast4);
 	s->relays = relays_new(&table);

@@ -18,6 +18,7 @@ struct relay_world;
 
 struct site {
 	struct relay_world *w;
+	struct relay_keys keys;  /* that of the tokens alone, unless a test changes it */
 	uint16_t number;
 	bool alive;
 	struct relays *relays;
@@ -34,7 +35,7 @@ struct relay_world {
 	ticks mesh_delay;
 	bool spray;
 	unsigned route;          /* without spray: the site that packets come to */
-	uint8_t anycast[16], key[KEY_SIZE];
+	uint8_t anycast[16], key[KEY_SIZE]; /* of the tokens */
 	char token[2][RELAY_TOKEN_SIZE];
 	struct relay relay;      /* as it was made */
 	unsigned answers, forwarded; /* packets of the slow path, of the fast path */

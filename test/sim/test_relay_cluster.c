@@ -47,6 +47,7 @@ struct flight {
 	uint8_t message[RELAY_MESH_MAX];
 };
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct node node[NODES];
 static struct { struct relay r; ticks at; } shown[LOG];
 static size_t log_len;
@@ -159,7 +160,7 @@ static void read_registry(struct node *n)
 static void start(struct node *n)
 {
 	const struct relays_options o = {
-		.server = (uint16_t)n->number, .key = {1}, .has_v4 = true, .has_v6 = true,
+		.server = (uint16_t)n->number, .keys = &keys, .has_v4 = true, .has_v6 = true,
 		.port_first = 20000, .port_last = 20059, .per_client = 100,
 		.changed = changed, .publish = publish, .arg = n,
 	};

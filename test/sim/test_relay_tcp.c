@@ -146,6 +146,56 @@ static void a_caller_is_held_for_a_quarter_of_an_hour(void **state)
 	}
 }
 
+/*
+ * The cluster's key is changed, at each server at another moment, while callers shake hands at
+ * whichever: tokens were given out before, and nobody is refused or has to begin again.
+ */
+struct roll {
+	unsigned site;
+	struct relay_keys keys;
+};
+
+static void take_keys(void *arg)
+{
+	const struct roll *r = arg;
+
+	w.site[r->site].keys = r->keys;
+}
+
+static void the_key_is_changed_under_callers(void **state)
+{
+	static const struct relay_keys both = {.count = 2, .own = 1, .key = {{7}, {0}}},
+		after = {.count = 2, .key = {{7}, {0}}};
+	static const struct pair callers[] = {{{RELAY_TOKEN, RELAY_TOKEN}}, {{RELAY_TOKEN, RELAY_LEARNT}},
+		{{RELAY_TOKEN, RELAY_GIVEN}}};
+	struct roll roll[2][SITES];
+	(void)state;
+
+	for (unsigned turn = 0; turn < 120; turn++) {
+		const struct pair *p = &callers[turn % ARRAY_SIZE(callers)];
+
+		relay_world_init(&w, p->kind[0], p->kind[1]);
+		w.net.random += turn * 104729;
+		w.spray = true;
+		w.path.loss = turn % 4 * 10000;
+		w.peer[turn & 1].o.delay = TICKS_MS(turn / 4);
+		w.peer[0].o.bytes = w.peer[1].o.bytes = 20000;
+		for (unsigned i = 0; i < SITES; i++) {
+			ticks moment = w.net.now + TICKS_MS((turn * (7 + 4 * i)) % 40);
+
+			roll[0][i] = (struct roll){i, both};
+			roll[1][i] = (struct roll){i, after};
+			for (unsigned step = 0; step < 2; step++)
+				memcpy(roll[step][i].keys.key[1], w.key, KEY_SIZE);
+			/* all have both before the first one gives up the old one */
+			take_keys(&roll[0][i]);
+			net_at(&w.net, moment, take_keys, &roll[1][i]);
+		}
+		relay_world_begin(&w);
+		finish();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +205,7 @@ int main(void)
 		cmocka_unit_test(both_call_at_once_at_two_servers),
 		cmocka_unit_test(servers_die_between_any_two_steps),
 		cmocka_unit_test(a_caller_is_held_for_a_quarter_of_an_hour),
+		cmocka_unit_test(the_key_is_changed_under_callers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

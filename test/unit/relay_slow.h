@@ -18,6 +18,7 @@
 #define PORT     5000 /* of side 0; that of side 1 is 100 above */
 
 struct slow {
+	struct relay_keys keys;
 	struct relays *relays;
 	struct relay_input *input;
 	struct relay_output out;
@@ -96,19 +97,19 @@ static inline void slow_prepare(struct slow *s, uint8_t protocol, enum relay_sid
 		enum relay_side_kind second, bool v4_first, bool v4_second)
 {
 	struct relays_options table = {.server = 1, .has_v4 = true, .has_v6 = true,
-		.port_first = 4000, .port_last = 6000, .changed = slow_changed,
+		.port_first = 4000, .port_last = 6000, .keys = &s->keys, .changed = slow_changed,
 		.publish = slow_publish, .arg = s, .per_client = 64, .alone = true};
-	struct relay_input_options o = {.server = 1, .key = slow_key, .has_v4 = true, .has_v6 = true,
+	struct relay_input_options o = {.server = 1, .keys = &s->keys, .has_v4 = true, .has_v6 = true,
 		.mss = 1220, .out = &s->out};
 
 	memset(s, 0, sizeof *s);
+	s->keys = (struct relay_keys){.count = 1, .key = {{0x5a}}};
 	s->out = (struct relay_output){.send = slow_send, .ask = slow_ask};
 	s->now = (struct instant){TICKS_S(1770000000), TICKS_S(1000)};
 	slow_anycast(true, o.anycast4);
 	slow_anycast(false, o.anycast6);
 	memcpy(table.anycast4, o.anycast4, 16);
 	memcpy(table.anycast6, o.anycast6, 16);
-	memcpy(table.key, slow_key, sizeof slow_key);
 	s->relays = relays_new(&table);
 	o.relays = s->relays;
 	s->input = relay_input_new(&o);

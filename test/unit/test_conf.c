@@ -636,9 +636,10 @@ static int read_rolled(struct conf *conf, const struct operator_key *op, const c
 static void test_cluster_keys(void **state)
 {
 	static const uint8_t seed[KEY_SIZE] = {1}, other_seed[KEY_SIZE] = {2};
-	struct cluster_secrets c = {.count = 2, .secret = {{8, 1}, {8, 2}}};
+	struct cluster_secrets c = {.count = 2, .secret = {{8, 1}, {8, 2}}, .has_past = true,
+		.past = {9, 9}};
+	char path[80], error[CONF_ERROR], twice[256], text[BASE64_SIZE(KEY_SIZE)];
 	struct operator_key op, other;
-	char path[80], error[CONF_ERROR];
 	struct conf conf, again;
 	struct stat st;
 
@@ -662,6 +663,13 @@ static void test_cluster_keys(void **state)
 	assert_int_equal(conf_write_cluster_keys(&conf, &c, error), 0);
 	assert_int_equal(read_rolled(&again, &op, path, error), -EINVAL);
 	assert_non_null(strstr(error, "is missing, or is not of the keys in it"));
+	base64_encode(text, c.past, KEY_SIZE);
+	snprintf(twice, sizeof twice, KEY_TEXT "\npast %s\npast %s\n", text, text);
+	write_file(path, twice, 0600);
+	assert_int_equal(read_rolled(&again, &op, path, error), -EINVAL);
+	assert_non_null(strstr(error, ":3: this is not a line of a cluster's key file"));
+	write_file(path, KEY_TEXT "\npast short\n", 0600);
+	assert_int_equal(read_rolled(&again, &op, path, error), -EINVAL);
 	unlink(path);
 	assert_int_equal(conf_write_cluster_keys(&conf, &c, error), -ENOENT);
 }

@@ -6,6 +6,7 @@
 
 #define BEGIN 1770000000
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct relay_desk desk;
 static struct instant now;
 static struct relay_answer a;
@@ -26,7 +27,7 @@ static struct relay published;
 
 static void begin(bool alone)
 {
-	struct relays_options o = {.server = 5, .key = {1}, .has_v4 = true, .has_v6 = true,
+	struct relays_options o = {.server = 5, .keys = &keys, .has_v4 = true, .has_v6 = true,
 			.port_first = 20000, .port_last = 20199, .per_client = 10, .alone = alone,
 			.changed = changed, .publish = publish, .arg = &published};
 
@@ -36,7 +37,7 @@ static void begin(bool alone)
 	addr_parse("2001:db8::1", desk.anycast6);
 	memcpy(o.anycast4, desk.anycast4, 16);
 	memcpy(o.anycast6, desk.anycast6, 16);
-	memcpy(desk.key, o.key, sizeof desk.key);
+	desk.keys = &keys;
 	relays_free(desk.relays);
 	desk.relays = relays_new(&o);
 	assert_non_null(desk.relays);
@@ -107,7 +108,7 @@ static void what_is_told(void **state)
 		assert_false(v->side[i].latched[0]);
 	}
 	assert_true(endpoint_equal(&v->side[0].given, &q.side[0].given));
-	assert_true(relay_token_check(desk.key, v->side[1].token, id, &side));
+	assert_true(relay_token_check(keys.key[0], v->side[1].token, id, &side));
 	assert_memory_equal(id, q.id, RELAY_ID_SIZE);
 	assert_int_equal(side, 1);
 	now.cluster += TICKS_S(100);

@@ -310,32 +310,57 @@ static void assert_harmless(size_t trigger)
 	s.sent = 0;
 }
 
-/* The cluster's key goes: tokens that were given out before are good, and those of the key before it are not. */
+/* Server k of a cluster that changes its key from the first to the second of these. */
+static const struct relay_keys rolling[] = {
+	{.count = 1, .key = {{0x5a}}},
+	{.count = 2, .own = 1, .key = {{1}, {0x5a}}}, /* cluster-key next */
+	{.count = 2, .key = {{1}, {0x5a}}},           /* finish: the second one is the past one */
+	{.count = 3, .own = 1, .key = {{2}, {1}, {0x5a}}}, /* and once more */
+	{.count = 2, .key = {{2}, {1}}},
+};
+
+/* Tokens are good with each key that there is; with one before the past one they are not. */
 static void tokens_outlive_a_change_of_the_key(void **state)
 {
 	static const uint8_t keys[3][KEY_SIZE] = {{0x5a}, {1}, {2}};
-	/* [current key][key of the token]; set in a row, without a next key */
-	static const bool good[3][3] = {{true, false, false}, {true, true, false}, {false, true, true}};
+	static const bool good[ARRAY_SIZE(rolling)][3] = {{true, false, false}, {true, true, false},
+		{true, true, false}, {true, true, true}, {false, true, true}};
 	struct endpoint x = slow_endpoint("198.51.100.77:7");
 	char token[RELAY_TOKEN_SIZE];
 
 	(void)state;
 	for (unsigned by = 0; by < 3; by++)
-		for (unsigned current = 0; current < 3; current++) {
+		for (unsigned step = 0; step < ARRAY_SIZE(rolling); step++) {
 			slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_GIVEN, true, true);
-			for (unsigned i = 0; i <= current; i++)
-				relay_input_set_key(s.input, keys[i], NULL);
+			s.keys = rolling[step];
 			relay_token(keys[by], s.relay.id, 0, token);
 			slow_udp(&s, &x, 0, token, sizeof token);
-			assert_int_equal(relay_latched(&slow_record(&s)->side[0], 0), good[current][by]);
+			assert_int_equal(relay_latched(&slow_record(&s)->side[0], 0), good[step][by]);
 			slow_free(&s);
 		}
-	slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_GIVEN, true, true);
-	relay_input_set_key(s.input, keys[0], keys[1]); /* other servers have gone on */
-	relay_token(keys[1], s.relay.id, 0, token);
-	slow_udp(&s, &x, 0, token, sizeof token);
-	assert_true(relay_latched(&slow_record(&s)->side[0], 0));
-	slow_free(&s);
+}
+
+/* A SYN is answered by a server at one step of a change, the token comes to one at the next. */
+static void callers_outlive_a_change_of_the_key(void **state)
+{
+	struct endpoint x = slow_endpoint("198.51.100.77:7");
+	uint32_t isn;
+
+	(void)state;
+	for (unsigned step = 0; step + 1 < ARRAY_SIZE(rolling); step++)
+		for (unsigned back = 0; back < 2; back++) {
+			slow_make(&s, RELAY_TCP, RELAY_TOKEN, RELAY_LEARNT, true, true);
+			s.keys = rolling[step + back];
+			slow_tcp(&s, &x, 0, TCP_SYN, 1000, 0, NULL, 0);
+			isn = slow_last(&s).seq;
+			s.keys = rolling[step + !back];
+			/* servers without the next key are there only before it is the current one */
+			relay_token(relay_keys_own(&rolling[step]), s.relay.id, 0, s.token[0]);
+			slow_tcp(&s, &x, 0, TCP_ACK, 1001, isn + 1, s.token[0], sizeof s.token[0]);
+			assert_true(relay_latched(&slow_record(&s)->side[0], 0));
+			assert_int_equal(slow_record(&s)->side[0].leg[0].ours, isn);
+			slow_free(&s);
+		}
 }
 
 /* A spoofed source is where no answer may go: one SYN is not to reach a whole group. */
@@ -669,6 +694,8 @@ int main(void)
 		cmocka_unit_test(strangers_fill_only_their_own_room),
 		cmocka_unit_test(gso_frames_are_many_packets),
 		cmocka_unit_test(tokens_outlive_a_change_of_the_key),
+		cmocka_unit_test(callers_outlive_a_change_of_the_key),
+		cmocka_unit_test(callers_outlive_a_change_of_the_key),
 		cmocka_unit_test(nothing_is_answered_to_denied_addresses),
 		cmocka_unit_test(a_wrong_token_is_none),
 		cmocka_unit_test(a_learnt_isn_helps_nobody_else),

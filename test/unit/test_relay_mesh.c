@@ -16,6 +16,7 @@ struct node {
 	unsigned sent[256];
 };
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct node node[SERVERS];
 static struct instant now;
 static bool cut[SERVERS]; /* nothing comes from it */
@@ -67,7 +68,7 @@ static int set_up(void **state)
 	for (unsigned i = 0; i < SERVERS; i++) {
 		struct node *s = &node[i];
 		struct relays_options o = {
-			.server = (uint16_t)(i + 1), .has_v4 = true, .has_v6 = true, .port_first = 20000,
+			.server = (uint16_t)(i + 1), .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = 20000,
 			.port_last = 29999, .per_client = 10, .changed = changed, .publish = publish,
 			.alone = true,
 		};

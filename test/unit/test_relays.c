@@ -17,6 +17,7 @@ struct told {
 	unsigned publishes, news, changes, ends;
 };
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct relays *t;
 static struct relays_options options;
 static struct told told;
@@ -52,7 +53,7 @@ static void begin(bool alone)
 
 	relays_free(t);
 	options = (struct relays_options){
-		.server = 5, .key = {1}, .has_v4 = true, .has_v6 = true, .port_first = FIRST,
+		.server = 5, .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = FIRST,
 		.port_last = LAST, .per_client = 4, .deny = deny, .deny_count = 1,
 		.changed = changed, .publish = publish, .alone = alone,
 	};

@@ -12,6 +12,7 @@
 #include "cluster/relays_file.h"
 #include "proto/wire.h"
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static char path[] = "/tmp/anyrelay-test-relays-XXXXXX";
 static char beside[sizeof path + 4];
 static struct relays *t;
@@ -37,7 +38,7 @@ static void publish(void *arg, const struct relay *r)
 static void start(void)
 {
 	const struct relays_options o = {
-		.server = 1, .has_v4 = true, .has_v6 = true, .port_first = 1024, .port_last = 65535,
+		.server = 1, .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = 1024, .port_last = 65535,
 		.changed = changed, .publish = publish,
 	};
 	char error[512];

@@ -7,6 +7,7 @@
 #include "mode/relays.h"
 #include "proto/wire.h"
 
+static const struct relay_keys keys = {.count = 1, .key = {{1}}};
 static struct relays *t;
 static struct instant now;
 static unsigned ends;
@@ -28,7 +29,7 @@ static void publish(void *arg, const struct relay *r)
 static int set_up(void **state)
 {
 	const struct relays_options o = {
-		.server = 5, .key = {1}, .has_v4 = true, .port_first = 20000, .port_last = 23999,
+		.server = 5, .keys = &keys, .has_v4 = true, .port_first = 20000, .port_last = 23999,
 		.per_client = 1000, .changed = changed, .publish = publish, .alone = true,
 	};
 

@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "mode/rtpproxy.h"
 
+static struct relay_keys keys;
 static struct relays *t;
 static struct rtpproxy proxy;
 static struct instant now = {TICKS_S((ticks)1770000000), TICKS_S(1000)};
@@ -30,7 +31,7 @@ static void publish(void *arg, const struct relay *r)
 static int begin(void **state)
 {
 	struct relays_options o = {
-		.server = 1, .key = {1}, .has_v4 = true, .has_v6 = true, .port_first = 20000,
+		.server = 1, .keys = &keys, .has_v4 = true, .has_v6 = true, .port_first = 20000,
 		.port_last = 20009, .per_client = 4, .changed = changed, .publish = publish,
 		.alone = true,
 	};
@@ -42,7 +43,8 @@ static int begin(void **state)
 	t = relays_new(&o);
 	assert_non_null(t);
 	relays_tick(t, &now);
-	proxy = (struct rtpproxy){.relays = t, .key = {2}, .lifetime = 3600, .ports = 10};
+	keys = (struct relay_keys){.count = 1, .key = {{2}}};
+	proxy = (struct rtpproxy){.relays = t, .keys = &keys, .lifetime = 3600, .ports = 10};
 	memcpy(proxy.anycast4, o.anycast4, 16);
 	memcpy(proxy.anycast6, o.anycast6, 16);
 	return 0;
@@ -124,6 +126,50 @@ static void made_again(void **state)
 	assert_string_equal(say("c L abc 198.51.100.2 6000 from;1 to;1"), "c 0\n");
 }
 
+/* The cluster's key is changed while it is on: all that is said of it then finds it, and ends it. */
+static void a_call_outlives_a_change_of_the_key(void **state)
+{
+	static const struct relay_keys next = {.count = 2, .own = 1, .key = {{3}, {2}}},
+		after = {.count = 2, .key = {{3}, {2}}}, later = {.count = 2, .key = {{4}, {3}}};
+	unsigned callee = port_of("c U abc 203.0.113.5 7000 from;1"), caller;
+
+	(void)state;
+	keys = next;
+	assert_int_equal(port_of("c U abc 203.0.113.5 7000 from;1"), callee);
+	caller = port_of("c L abc 198.51.100.2 6000 from;1 to;1");
+	keys = after;
+	assert_int_equal(port_of("c U abc 203.0.113.5 7000 from;1"), callee);
+	assert_int_equal(port_of("c U abc 198.51.100.2 6002 to;1 from;1"), caller);
+	assert_string_equal(say("c D abc from to"), "c 0\n");
+	assert_string_equal(say("c L abc 198.51.100.2 6000 from;1 to;1"), "c 0\n");
+	/* offered again: made with the new key, and found by servers that have it as the next one */
+	callee = port_of("c U abc 203.0.113.5 7000 from;1");
+	assert_string_equal(say("c D other from"), "c E50\n");
+	keys = next;
+	assert_int_equal(port_of("c U abc 203.0.113.5 7000 from;1"), callee);
+	keys = later;
+	assert_int_equal(port_of("c U abc 203.0.113.5 7000 from;1"), callee);
+	assert_string_equal(say("c D abc from"), "c 0\n");
+}
+
+/* Its ports turned out to be another one's: the next offer makes another relay. */
+static void a_lost_relay_is_made_again(void **state)
+{
+	struct relay lost;
+
+	(void)state;
+	proxy.ports = 0;
+	port_of("c U abc 203.0.113.5 7000 from;1");
+	lost = last;
+	relay_raise(&lost);
+	lost.removed = lost.lost = true;
+	lost.expires += 600;
+	relays_learn(t, &now, &lost);
+	assert_true(port_of("c U abc 203.0.113.5 7000 from;1") > 0);
+	assert_int_not_equal(last.id[RELAY_ID_SIZE - 1], lost.id[RELAY_ID_SIZE - 1]);
+	assert_true(port_of("c L abc 198.51.100.2 6000 from;1 to;1") > 0);
+}
+
 /* An address behind a NAT is no place to send to, and no reason to refuse the call. */
 static void private_addresses(void **state)
 {
@@ -188,6 +234,8 @@ int main(void)
 		cmocka_unit_test_setup(versions, begin),
 		cmocka_unit_test_setup(a_call, begin),
 		cmocka_unit_test_setup(made_again, begin),
+		cmocka_unit_test_setup(a_call_outlives_a_change_of_the_key, begin),
+		cmocka_unit_test_setup(a_lost_relay_is_made_again, begin),
 		cmocka_unit_test_setup(private_addresses, begin),
 		cmocka_unit_test_setup(no_ports, begin),
 		cmocka_unit_test_setup(malformed, begin),
