@@ -66,6 +66,11 @@ static const __u32 budgets[] = {
 #undef X
 };
 
+static __always_inline __u32 up_period(void)
+{
+	return (__u32)(bpf_ktime_get_ns() >> 26); /* 1/15 s */
+}
+
 static __always_inline int drop(enum relay_bpf_drop reason)
 {
 	__u32 i = RELAY_UP_COUNT + reason;
@@ -78,7 +83,7 @@ static __always_inline int drop(enum relay_bpf_drop reason)
 
 SEPARATE int hand_up(struct __sk_buff *skb, __u32 len, __u32 mtu, __u32 reason)
 {
-	__u32 period = (__u32)(bpf_ktime_get_ns() >> 26), part = len; /* 1/15 s */
+	__u32 period = up_period(), part = len;
 	struct relay_counter *c = bpf_map_lookup_elem(&counters, &reason);
 	struct relay_event *e;
 
@@ -247,14 +252,31 @@ static __always_inline bool over_limit(struct relay_entry *e, __u32 packets)
 {
 	__u32 period = RELAY_PERIOD(bpf_ktime_get_ns());
 
-	if (e->limit_period != period) {
-		e->limit_period = period;
+	if (e->limit_period != (__u16)period) {
+		e->limit_period = (__u16)period;
 		e->limit_count = 0;
 	}
 	if (e->limit_count + packets > RELAY_LIMIT)
 		return true;
-	e->limit_count += packets;
+	e->limit_count += (__u16)packets;
 	return over_host_limit(e, period, packets);
+}
+
+/* Has this port handed up its share?  What is the side's own flow (CHECKSUM) has the whole budget. */
+static __always_inline bool over_share(struct relay_entry *e, __u32 reason)
+{
+	__u16 period = (__u16)up_period();
+
+	if (reason >= RELAY_UP_COUNT || reason == RELAY_UP_CHECKSUM)
+		return false;
+	if (e->up_period != period) {
+		e->up_period = period;
+		e->up_count = 0;
+	}
+	if (e->up_count >= budgets[reason] / 16 / RELAY_UP_SHARES)
+		return true;
+	e->up_count++;
+	return false;
 }
 
 /* May it be sent on? */
@@ -302,6 +324,8 @@ static __always_inline int relay(struct __sk_buff *skb, struct packet *p, struct
 	if (!e)
 		return p->fragment == LATER ? DROP(FRAGMENT) : UP(UNKNOWN);
 	verdict = decide(skb, p, e, w);
+	if (verdict >= UP && verdict < DROP && over_share(e, (__u32)(verdict - UP)))
+		return DROP(RING);
 	if (verdict != GO)
 		return verdict;
 	own_address(&w->source, w->to_v4);

@@ -78,7 +78,8 @@ struct relay_entry {
 	__u8 flags;            /* enum relay_entry_flag */
 	__s8 window_shift;     /* -14 … 14 */
 	__u32 seq_add, ack_add;
-	__u32 limit_period, limit_count; /* the program's own */
+	/* The program's own: a window each of what goes to a side that has not answered, and of what goes up. */
+	__u16 limit_period, limit_count, up_period, up_count;
 	/* Sent on; the program's own.  Whole IP packets as they came, and GSO frames as their segments. */
 	__u64 packets, bytes;
 };
@@ -96,8 +97,10 @@ struct relay_config {
  * the program, as are the drops.  The budget is how many packets a second each CPU
  * hands up for this reason (given out in sixteenths, so that a flood does not shut
  * others out for long); more are dropped as RING.  So a flood of whatever kind costs
- * user space some thousand packets a second.
+ * user space some thousand packets a second.  One side's port gets an eighth of it, so
+ * that who floods one does not keep others from being learnt.
  */
+#define RELAY_UP_SHARES 8
 #define RELAY_UP_REASONS(X)                                                                        \
 	X(UNKNOWN, "unknown", 1600, "no relay with this port is known here")                       \
 	X(UNLATCHED, "unlatched", 3200, "from a side that has not been learnt yet")                \

@@ -245,6 +245,8 @@ int relay_bpf_put(struct relay_bpf *b, const struct relay_key *key, const struct
 		return result;
 	now.limit_period = was.limit_period;
 	now.limit_count = was.limit_count;
+	now.up_period = was.up_period;
+	now.up_count = was.up_count;
 	now.packets = was.packets;
 	now.bytes = was.bytes;
 	result = bpf_map_update_elem(b->entries, key, &now, BPF_ANY);

@@ -185,12 +185,49 @@ static void a_poll_takes_a_round(void **state)
 	assert_false(more);
 }
 
+/* Strangers flood one port of a relay: the callers of others are heard all the same. */
+static void one_port_has_a_share(void **state)
+{
+	static const struct {
+		enum relay_up reason;
+		unsigned budget;
+	} reasons[] = {
+#define X(name, key, most, text) {RELAY_UP_##name, most},
+		RELAY_UP_REASONS(X)
+#undef X
+	};
+	const unsigned share = reasons[RELAY_UP_UNLATCHED].budget / 16 / RELAY_UP_SHARES;
+	unsigned up = 0, over = 0;
+	struct scene s, other;
+
+	(void)state;
+	begin(&s, UDP, V44);
+	s.entry.flags &= (uint8_t)~RELAY_ENTRY_LATCHED;
+	other = s;
+	other.in.dport = s.in.dport + 1;
+	run(&s, &o); /* puts its entry */
+	for (unsigned i = 0; i < 10000 && over < 20; i++) {
+		uint8_t frame[FRAME_MAX];
+
+		harness_run(frame, spec_build(&s.in, frame), 0, 0, &o);
+		up += o.verdict == UP;
+		over += o.verdict == DROPPED && o.reason == RELAY_BPF_DROP_RING;
+		if (!over)
+			continue;
+		run(&other, &o);
+		EXPECT(&o, UP, RELAY_UP_UNLATCHED);
+	}
+	assert_int_equal(over, 20);
+	assert_true(up >= share - 1);
+}
+
 const struct CMUnitTest limit_tests[] = {
 	cmocka_unit_test(unanswered_is_limited),
 	cmocka_unit_test(a_silent_host_is_spared),
 	cmocka_unit_test(a_silent_host_is_spared_by_both),
 	cmocka_unit_test(put_keeps_counters),
 	cmocka_unit_test(flood_goes_up_within_its_budget),
+	cmocka_unit_test(one_port_has_a_share),
 	cmocka_unit_test(a_poll_takes_a_round),
 };
 const size_t limit_test_count = ARRAY_SIZE(limit_tests);
