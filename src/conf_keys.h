@@ -227,7 +227,8 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  "Let relays lead into private networks (RFC 1918, 100.64.0.0/10, fc00::/7).")            \
 	X("Relay", "Deny", S, CONF_LIST | CONF_RELOAD, conf_prefix, relay_deny, PREFIXES, NULL,    \
 	  "Where relays may not lead, besides what is always denied: the cluster's own addresses, "\
-	  "loopback, link-local, multicast and broadcast.")                                        \
+	  "loopback, link-local, multicast and broadcast. Other clusters that relay belong here: " \
+	  "a packet between relays that lead to each other goes round until its hop limit ends.")  \
 	X("Relay", "MSS", S, 0, conf_number, relay_mss,                                            \
 	  NUMBER("a segment size in bytes", 536, 1440), "1360",                                    \
 	  "Largest segment that relayed TCP connections may agree on.")                            \
