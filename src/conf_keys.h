@@ -242,7 +242,8 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	  "module rtpproxy does; without a port: 7722. On the anycast address any server answers. " \
 	  "Without this key there is none.")                                                       \
 	X("Relay", "RTPProxyAllow", S, CONF_LIST, conf_prefix, rtpproxy_allow, PREFIXES, NULL,     \
-	  "Addresses of the SIP proxies that may use it, besides loopback.")                       \
+	  "Addresses of the SIP proxies that may use it, besides loopback. Sources of UDP can be " \
+	  "forged: the network must keep others from sending under these.")                        \
 	X("Relay", "RTPProxyLifetime", S, 0, conf_number, rtpproxy_lifetime,                       \
 	  NUMBER("a time in seconds", 60, 3600), "3600",                                           \
 	  "How long a call's relay lasts after the last offer or answer of the call.")             \

@@ -116,7 +116,9 @@ static bool ports_apart(const struct relay *r)
 
 bool relay_sound(const struct relay *r)
 {
-	if (r->version == 0 || r->version > RELAY_VERSION_MAX || r->server == 0 || (r->lost && !r->removed))
+	if (r->version == 0 || r->version > RELAY_VERSION_MAX || r->server == 0)
+		return false;
+	if (r->removed ? !r->expires : r->lost)
 		return false;
 	if (r->protocol != RELAY_UDP && (r->protocol != RELAY_TCP || r->span != 1))
 		return false;

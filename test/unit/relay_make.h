@@ -69,7 +69,7 @@ static inline void make_news(uint64_t *seed, struct relay *r)
 	r->removed = next_random(seed) % 4 == 0;
 	r->lost = r->removed && next_random(seed) % 2;
 	r->created = 1770000000 + next_random(seed) % 2;
-	r->expires = next_random(seed) % 3 ? r->created + 600 + next_random(seed) % 2 : 0;
+	r->expires = r->removed || next_random(seed) % 3 ? r->created + 600 + next_random(seed) % 2 : 0;
 	for (unsigned i = 0; i < 2; i++) {
 		r->side[i].port = (uint16_t)(20000 + 1000 * i + 2 * (next_random(seed) % 3));
 		for (unsigned offset = 0; offset < r->span; offset++)

@@ -158,6 +158,11 @@ static void unsound_together(void **state)
 	assert_int_not_equal(relay_write(bytes, &r), 0);
 	r.side[0].given.port = 65535;
 	assert_int_equal(relay_write(bytes, &r), 0);
+	r = example();
+	r.removed = true;
+	assert_int_not_equal(relay_write(bytes, &r), 0);
+	r.expires = 0; /* when is it to be forgotten? */
+	assert_int_equal(relay_write(bytes, &r), 0);
 }
 
 /* ---- merging ---- */
