@@ -19,9 +19,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "ctx.h"
 
 #define LINE_MAX_SIZE    256
@@ -358,9 +358,9 @@ void control_serve(struct daemon *d)
 	for (unsigned i = 0; i < d->watched_count; i++)
 		fds[2 + i] = (struct pollfd){.fd = d->watched[i].fd, .events = POLLIN};
 	while (now.boot < end && !d->mesh.peers.taken_at) {
-		urcu_qsbr_thread_offline();
+		rcu_offline();
 		poll(fds, 2 + d->watched_count, round_ms(d, end));
-		urcu_qsbr_thread_online();
+		rcu_online();
 		d->watchdog.main_rounds++;
 		if (fds[0].revents)
 			serve_one(d);

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "ctx.h"
 #include "priv.h"
 
@@ -229,11 +229,11 @@ int main(int argc, char **argv)
 	}
 	log_set_level(d.conf.log_level);
 	d.signals = open_signals();
-	urcu_qsbr_register_thread();
+	rcu_register();
 	code = start(&d, error) || run(&d, error) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (code == EXIT_FAILURE)
 		log_error("%s: %s", a.conf, error);
 	finish(&d);
-	urcu_qsbr_unregister_thread();
+	rcu_unregister();
 	return code;
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu-qsbr.h>
 
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "ctx.h"
 #include "mode/ethernet.h"
 #include "own_hosts.h"
@@ -264,7 +264,7 @@ void server_role_networks(struct daemon *d)
 	fresh->count = n;
 	fresh->denied_count = denied_hosts(d, fresh->list + n);
 	old = atomic_exchange(&d->path.networks, fresh);
-	urcu_qsbr_synchronize_rcu();
+	rcu_wait();
 	free(old);
 }
 

@@ -9,9 +9,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include "base/clock.h"
+#include "base/rcu.h"
 #include "path/mode.h"
 #include "path/xport.h"
 
@@ -246,9 +246,9 @@ static int wait_for_events(struct worker *w, struct epoll_event *events)
 
 	if (n != 0)
 		return n;
-	urcu_qsbr_thread_offline();
+	rcu_offline();
 	n = epoll_wait(w->epoll, events, EVENTS, wait_time(w));
-	urcu_qsbr_thread_online();
+	rcu_online();
 	return n;
 }
 
@@ -269,7 +269,7 @@ static void round_of_work(struct worker *w)
 		pause_device(w, false);
 	worker_flush(w);
 	tx_run_end(&w->run);
-	urcu_qsbr_quiescent_state();
+	rcu_quiescent();
 }
 
 static int add_path_events(struct worker *w)
@@ -287,11 +287,11 @@ static int add_path_events(struct worker *w)
 
 void worker_run(struct worker *w)
 {
-	urcu_qsbr_register_thread();
+	rcu_register();
 	if (add_path_events(w) == 0)
 		while (!atomic_load_explicit(&w->path->stop, memory_order_relaxed))
 			round_of_work(w);
-	urcu_qsbr_unregister_thread();
+	rcu_unregister();
 }
 
 void path_count(const struct path *p, struct counters *sum)

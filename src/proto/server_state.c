@@ -8,7 +8,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <urcu-qsbr.h>
+
+#include "base/rcu.h"
 
 /*
  * Keys and bitmap go this long after the last packet.  A packet may have been
@@ -451,7 +452,7 @@ static void reap(struct server *s)
 	pthread_mutex_unlock(&s->lock);
 	if (!list && !gone)
 		return;
-	urcu_qsbr_synchronize_rcu();
+	rcu_wait();
 	free_retired(list);
 	pthread_mutex_lock(&s->lock);
 	for (struct active *next; gone; gone = next) {

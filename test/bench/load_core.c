@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "base/clock.h"
 #include "load.h"
@@ -239,7 +239,7 @@ void load_core(uint32_t count, double seconds)
 	if (!b)
 		die("not enough memory");
 	memset(b, 0, sizeof *b);
-	urcu_qsbr_register_thread();
+	rcu_register();
 	start_server(b);
 	empty = resident();
 	enrolled = seconds_now();
@@ -258,6 +258,6 @@ void load_core(uint32_t count, double seconds)
 			"\"bytes_per_client_idle\": %.0f}\n", count, enrolled, sessions, handshakes,
 			(double)(idle - empty) / count, (double)(after - empty) / count);
 	server_free(&b->server);
-	urcu_qsbr_unregister_thread();
+	rcu_unregister();
 	free(b);
 }

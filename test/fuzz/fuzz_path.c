@@ -14,7 +14,7 @@
  */
 #include <sys/socket.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "fuzz.h"
 #include "mode/ethernet.h"
@@ -450,7 +450,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	MUST(crypto_init(CRYPTO_OPENSSL) == 0);
-	urcu_qsbr_register_thread();
+	rcu_register();
 	make_server(&now);
 	make_path();
 	for (int d = 0; d < DEVICE_COUNT; d++) {

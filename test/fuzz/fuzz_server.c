@@ -17,7 +17,7 @@
  *   - a question about relays comes from an endpoint on record, of a client with the right;
  *   - a record is only lent by a ticket that was not changed, of a client not known.
  */
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "fuzz.h"
 #include "mode/members.h"
@@ -686,7 +686,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	MUST(crypto_init(CRYPTO_OPENSSL) == 0);
-	urcu_qsbr_register_thread();
+	rcu_register();
 	fuzz_pair(&cluster, 1);
 	message1_mac_key(cluster.public, mac_key);
 	fuzz_key(psk, 2);

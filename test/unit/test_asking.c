@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "clients.h"
 #include "cluster/asking.h"
@@ -235,8 +235,8 @@ int main(void)
 	};
 	int failed;
 
-	urcu_qsbr_register_thread();
+	rcu_register();
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	urcu_qsbr_unregister_thread();
+	rcu_unregister();
 	return failed;
 }

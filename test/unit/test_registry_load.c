@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "base/clock.h"
 #include "cluster/registry_internal.h"

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <urcu-qsbr.h>
+#include "base/rcu.h"
 
 #include "clients.h"
 #include "proto/server.h"
