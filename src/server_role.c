@@ -13,6 +13,7 @@
 #include "own_hosts.h"
 
 #define MARK_INTERVAL    TICKS_S(10)
+#define TWINS_HOLD       8 /* s */
 #define READING_PATIENCE TICKS_S(5)
 #define ETHERNET_ROOM    (PMTU_FIRST - 48 - PACKET_OVERHEAD - ETHERNET_HEADER)
 
@@ -92,12 +93,30 @@ static void choose_registry(struct daemon *d)
 	d->registry.o.servers_changed_arg = d;
 }
 
+/*
+ * A client that is back after a while where it was before, again and again, is most
+ * likely two machines, of which one was copied from the other.
+ */
+static void suspect_twins(const struct client *client, const struct session_record *old,
+		const struct session_record *now)
+{
+	char from[ENDPOINT_TEXT], to[ENDPOINT_TEXT];
+
+	if (old && now->hold >= TWINS_HOLD && now->hold > old->hold)
+		log_limited(LOG_WARNING, 5, "client %.*s moves to and fro, now from %s to %s: two "
+				"machines with its key, or somebody on the way to it; it moves every "
+				"%u s at most", client->name_len, client_name(client),
+				endpoint_format(&old->endpoint, from),
+				endpoint_format(&now->endpoint, to), now->hold);
+}
+
 /* Two who tell others: the registry all of them, the mesh at once those who need it. */
 static void record_was_written(void *arg, const struct client *client,
 		const struct session_record *old, const struct session_record *now)
 {
 	struct daemon *d = arg;
 
+	suspect_twins(client, old, now);
 	if (d->registry.ops->put_session)
 		d->registry.ops->put_session(&d->registry, client, old, now);
 	if (d->notices)

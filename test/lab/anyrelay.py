@@ -6,6 +6,7 @@ A Server has an operator, a cluster key and a file of clients of its own; a Clie
 with it by the tool and starts from the configuration that the tool printed.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -193,6 +194,15 @@ class Client(Daemon):
         if server_address:
             self.set(Client_Server=endpoint(server_address))
         self.set(**settings)
+
+    @classmethod
+    def twin_of(cls, other, node):
+        """The same client, with its key and addresses, on another machine."""
+        twin = cls.__new__(cls)
+        Daemon.__init__(twin, other.lab, node, f"{other.name}-twin")
+        twin.config = merge(copy.deepcopy(other.config), twin.common())
+        twin.write()
+        return twin
 
 
 def endpoint(address):

@@ -17,6 +17,7 @@ import time
 import pytest
 
 import traffic
+from anyrelay import Client
 from cluster import Stream
 from lab import Lab
 from nets import INNER4, SERVER4, TwoNats
@@ -155,6 +156,25 @@ def test_reserved_destinations(net, unharmed):
 def test_counters_have_sentences(net):
     """What status prints for people names the reason in words."""
     assert re.search(r"tag\s+\d+\s+authentication tag wrong", net.server.ask("status"))
+
+
+def test_twins(net):
+    """A copy of c1 runs on c2's machine: the endpoint moves ever less often, and the log says why."""
+    moves = net.server.status()["events"]["moves"]
+    net.k2.stop()
+    twin = Client.twin_of(net.k1, net.c2)
+    twin.start()
+    both = [traffic.Ping(node, INNER4["s"]) for node in (net.c1, net.c2)]
+    begin = time.monotonic()
+    net.server.process.wait_log("client c1 moves to and fro", 60)
+    for running in both:
+        running.finish()
+    moves = net.server.status()["events"]["moves"] - moves
+    print(f"\n{moves} moves in {time.monotonic() - begin:.1f} s")
+    assert 3 <= moves <= 6
+    twin.stop()
+    net.k2.start()
+    net.wait_connected(40)
 
 
 def test_client_rate(net):
