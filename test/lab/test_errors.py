@@ -15,7 +15,7 @@ import pytest
 
 import traffic
 from anyrelay import DAEMON, TOOL, Server
-from lab import BUILD, ROOT, tool, wait_until
+from lab import BUILD, ROOT, LabError, tool, wait_until
 from nets import INNER4, SERVER4, TwoNats
 
 # settings, what --check must say
@@ -76,6 +76,17 @@ def test_configuration(alone, settings, sentence):
 
 def test_configuration_is_right(alone):
     tool(DAEMON, "--check", "-c", alone.config_path)
+
+
+def test_network_is_full(alone, full):
+    """Each client has an address of its own, and who comes when there is none left is told so."""
+    bits, wanted = (8, 300) if full else (4, 20)
+    alone.set(Tunnel_Address=f"10.7.0.1/{32 - bits}")
+    given = []
+    with pytest.raises(LabError, match=r"10\.7\.0\.1/\d+ has no free address"):
+        for number in range(wanted):
+            given += alone.enroll(f"c{number}", ())["Tunnel"]["Address"]
+    assert len(set(given)) == len(given) == 2 ** bits - 3
 
 
 def test_key_file_is_readable_by_others(alone):
