@@ -136,12 +136,11 @@ static int check_credentials(const struct nats_link *l, const char *path, char *
 
 /* ---- events, in libnats's threads ---- */
 
+/* Called also for a connection that we have closed, when its link may be gone. */
 static void disconnected(natsConnection *connection, void *link)
 {
-	const struct nats_link *l = link;
-
-	(void)connection;
-	if (l->closing)
+	(void)link;
+	if (natsConnection_IsClosed(connection))
 		return;
 	log_limited(LOG_WARNING, 3, "registry: the connection to NATS is lost; clients are served from "
 			"what is known");
@@ -267,7 +266,6 @@ void nats_link_traffic(const struct nats_link *l, struct registry_status *status
 
 void nats_link_close(struct nats_link *l)
 {
-	l->closing = true;
 	jsCtx_Destroy(l->js);
 	natsConnection_Destroy(l->connection);
 	natsOptions_Destroy(l->options);

@@ -25,7 +25,6 @@ struct nats_link {
 	natsOptions *options;
 	natsConnection *connection;
 	jsCtx *js;
-	_Atomic bool closing;
 };
 
 /* The files that the options name.  0 or a negative errno and a sentence. */
