@@ -4,16 +4,14 @@
 
 uint32_t flood_take(struct worker *w, struct client *origin, uint32_t copies)
 {
-	uint32_t second = (uint32_t)(w->now.boot / TICKS_PER_SEC), before;
+	uint32_t second = (uint32_t)(w->now.boot / TICKS_PER_SEC), most = w->path->flood_rate, before;
 
 	if (!origin)
 		return copies;
 	if (atomic_exchange_explicit(&origin->flood_second, second, memory_order_relaxed) != second)
 		atomic_store_explicit(&origin->flood_copies, 0, memory_order_relaxed);
 	before = atomic_fetch_add_explicit(&origin->flood_copies, copies, memory_order_relaxed);
-	if (before >= w->path->flood_rate)
-		return 0;
-	return MIN(copies, w->path->flood_rate - before);
+	return before < most ? MIN(copies, most - before) : 0;
 }
 
 struct copier {

@@ -47,14 +47,13 @@ static void refuse(struct worker *w, const struct packet *p, enum drop why, enum
 
 static bool within_rate(struct worker *w, struct client *c)
 {
-	uint32_t second = (uint32_t)(w->now.boot / TICKS_PER_SEC);
+	uint32_t second = (uint32_t)(w->now.boot / TICKS_PER_SEC), most = w->path->client_rate;
 
-	if (!w->path->client_rate)
+	if (!most)
 		return true;
 	if (atomic_exchange_explicit(&c->rate_second, second, memory_order_relaxed) != second)
 		atomic_store_explicit(&c->rate_packets, 0, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&c->rate_packets, 1, memory_order_relaxed) <
-	       w->path->client_rate;
+	return atomic_fetch_add_explicit(&c->rate_packets, 1, memory_order_relaxed) < most;
 }
 
 static bool is_broadcast(const struct path *path, const struct inner *in)

@@ -88,14 +88,14 @@ struct path {
 	bool has_device[DEVICE_COUNT];
 	struct tun device[DEVICE_COUNT];
 	_Atomic unsigned mtu; /* of the tunnel: what TCP is clamped to */
-	bool clamp_mss, copy_dscp, broadcast;
+	_Atomic bool clamp_mss, copy_dscp, broadcast; /* a reload may change these */
 	bool free_bind; /* our outer addresses come with the device, after the sockets */
 	bool has_own[FAMILY_COUNT];
 	uint8_t own[FAMILY_COUNT][16]; /* the server's inner address, source of its ICMP errors */
 	_Atomic(struct networks *) networks;
 	unsigned broadcast_count;      /* directed broadcast addresses of the tunnel's networks */
 	uint8_t broadcast_ip[8][16];
-	unsigned flood_rate, client_rate;
+	_Atomic unsigned flood_rate, client_rate; /* likewise */
 	_Atomic bool groups_changed; /* client: the machine joined or left a multicast group */
 	struct members *members;   /* who gets multicast and broadcast */
 	struct ethernet *ethernet; /* MAC table */

@@ -207,8 +207,9 @@ struct server {
 	ticks start; /* cluster time: older packets are refused */
 	_Atomic(struct cluster_keyset *) cluster;
 	_Atomic bool announcing; /* clients are told of its keys */
-	unsigned handshake_rate, handshake_prefix_rate;
-	uint16_t keepalive_min, keepalive_max;
+	/* a reload may change these */
+	_Atomic unsigned handshake_rate, handshake_prefix_rate;
+	_Atomic uint16_t keepalive_min, keepalive_max;
 	struct key_limits limits;
 	uint64_t hash_key[2]; /* of the limiters: not to be guessed from outside */
 	struct limiter challenges, handshakes, proven, hints, relay_questions, asks;

@@ -31,6 +31,7 @@ static struct session_record *record_new(const struct server *s, const struct ac
 {
 	size_t lists = 16u * h->group_count + MAC_ADDR_SIZE * (size_t)h->mac_count;
 	struct session_record *r = calloc(1, sizeof *r + lists);
+	uint16_t least = s->keepalive_min, most = s->keepalive_max;
 
 	if (!r)
 		return NULL;
@@ -43,8 +44,7 @@ static struct session_record *record_new(const struct server *s, const struct ac
 	r->kid = a->kid;
 	r->aead = a->aead;
 	r->down_mtu = MAX(MIN(h->down_mtu, PROBE_SIZE_MAX), 1280);
-	r->keepalive = h->keepalive ?
-			MAX(s->keepalive_min, MIN(s->keepalive_max, h->keepalive)) : 0;
+	r->keepalive = h->keepalive ? MAX(least, MIN(most, h->keepalive)) : 0;
 	take_groups(r, h);
 	r->mac_count = h->mac_count;
 	memcpy(r->data + 16u * r->group_count, h->macs, MAC_ADDR_SIZE * (size_t)h->mac_count);
