@@ -21,6 +21,7 @@ nothing but the anycast address: start_servers().
 """
 
 import collections
+import itertools
 import json
 import os
 import re
@@ -209,12 +210,21 @@ class ClusterNet:
 
     def cut_off(self, server):
         """The whole machine goes dark, without a word and without losing its own link."""
+        self.darken(f'iifname "{server.name}" drop', f'oifname "{server.name}" drop')
+
+    def split(self, *groups):
+        """Nothing passes between these groups of names but what routers bring."""
+        sets = ["{ " + ", ".join(f'"{name}"' for name in group) + " }" for group in groups]
+        self.darken(*(f"iifname {one} oifname {other} drop"
+                      for one, other in itertools.permutations(sets, 2)))
+
+    def darken(self, *rules):
+        rules = "\n".join(rules)
         self.sw.nft(f"""
             table bridge dark {{
                 chain forward {{
                     type filter hook forward priority 0;
-                    iifname "{server.name}" drop
-                    oifname "{server.name}" drop
+                    {rules}
                 }}
             }}""")
 

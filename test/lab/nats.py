@@ -228,6 +228,11 @@ class Admin:
     def keys(self, bucket):
         return json.loads(self.run("keys", bucket))
 
+    def values(self, bucket):
+        """{key: value}, all that are not deleted."""
+        found = json.loads(self.run("values", bucket))
+        return {key: base64.b64decode(value) for key, value in found.items()}
+
     def load(self, bucket, path):
         """All of a file of values.write(); returns when NATS has them."""
         self.run("load", bucket, path, timeout=600)

@@ -6,6 +6,7 @@
     put BUCKET KEY BASE64     without waiting for anything but the server's PONG
     delete BUCKET KEY         a delete marker, as other clients write it
     keys BUCKET               a JSON list
+    values BUCKET             JSON: key to value in base64
     leader BUCKET             the name of the server that leads its stream, an empty line for none
     watch BUCKET              each value as it comes: Unix time, key, size
     load BUCKET FILE          puts all of a file: key, blank, value in base64; waits until it is there
@@ -77,6 +78,11 @@ def get(client, bucket, key):
     return None if deleted else message.get("data")
 
 
+def keys(client, bucket):
+    info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {"subjects_filter": ">"})
+    return sorted(s.split(".", 2)[2] for s in info.get("state", {}).get("subjects") or {})
+
+
 def count(client, bucket):
     info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {})
     return info.get("state", {}).get("num_subjects", 0)
@@ -109,9 +115,10 @@ def main(address, word, bucket, *words):
         client.publish(f"$KV.{bucket}.{words[0]}", headers=b"KV-Operation: DEL")
         client.flush()
     elif word == "keys":
-        info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {"subjects_filter": ">"})
-        subjects = info.get("state", {}).get("subjects", {})
-        print(json.dumps(sorted(s.split(".", 2)[2] for s in subjects)))
+        print(json.dumps(keys(client, bucket)))
+    elif word == "values":
+        found = {key: get(client, bucket, key) for key in keys(client, bucket)}
+        print(json.dumps({key: value for key, value in found.items() if value}))
     elif word == "leader":
         try:
             info = client.ask(f"$JS.API.STREAM.INFO.KV_{bucket}", {})

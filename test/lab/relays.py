@@ -195,16 +195,20 @@ def throttled(node, rate="100mbit"):
 
 # ---- TCP ----
 
+def begin_call(net, relay, side, size, family=4):
+    """One side of a TCP relay calls, sends a file, and takes what comes."""
+    path = net.lab.path(f"file{side}-{relay.id}")
+    tool("dd", "if=/dev/urandom", f"of={path}", f"bs={size}", "count=1", "status=none",
+         "iflag=fullblock")
+    return Peer((net.x, net.y)[side], "tcp", relay.call(side, family), path, "-",
+                relay.token[side])
+
+
 def begin_transfer(net, relay, size, families=(4, 4), back=MEGABYTE):
     """x sends a file to y and y one to x, by ordinary sockets; for finish_transfer()."""
-    files = [net.lab.path(f"file{i}-{relay.id}") for i in (0, 1)]
-    for path, length in zip(files, (size, back)):
-        tool("dd", "if=/dev/urandom", f"of={path}", f"bs={length}", "count=1", "status=none",
-             "iflag=fullblock")
-    peers = [Peer(node, "tcp", relay.call(side, families[side]), files[side], "-",
-                  relay.token[side])
-             for side, node in ((0, net.x), (1, net.y))]
-    return peers, (size, back)
+    sizes = (size, back)
+    peers = [begin_call(net, relay, side, sizes[side], families[side]) for side in (0, 1)]
+    return peers, sizes
 
 
 def finish_transfer(begun, timeout=120):

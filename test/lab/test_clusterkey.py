@@ -41,12 +41,12 @@ for _ in range(10):
 class Roll:
     """A cluster whose servers each have their own copy of the key file, and its operator."""
 
-    def __init__(self, lab):
-        self.net = RelayNet(lab).start(Relay_RTPProxy="127.0.0.1:7722")
+    def __init__(self, net):
+        self.net = net
         self.first = self.net.daemons[0]
         self.files = {}
         for daemon in self.net.daemons:
-            self.files[daemon] = lab.path(f"{daemon.name}.own-cluster.key")
+            self.files[daemon] = net.lab.path(f"{daemon.name}.own-cluster.key")
             self.copy(self.first.cluster_key, daemon)
             daemon.set(Server_ClusterKeyFile=self.files[daemon])
             daemon.reload()
@@ -145,7 +145,7 @@ def restart(client):
 
 
 def test_roll_under_load(lab):
-    roll = Roll(lab)
+    roll = Roll(RelayNet(lab).start(Relay_RTPProxy="127.0.0.1:7722"))
     net = roll.net
     k1, k2, others = net.k1, net.k2, net.daemons[1:]
     k1.set(Client_Unlinkable="yes")

@@ -29,22 +29,6 @@ def net():
         yield ClusterNet(lab, servers=4).start_cluster()
 
 
-def cut(net):
-    one, other = (", ".join(f'"{name}"' for name in half) for half in HALVES)
-    net.sw.nft(f"""
-        table bridge split {{
-            chain forward {{
-                type filter hook forward priority 0;
-                iifname {{ {one} }} oifname {{ {other} }} drop
-                iifname {{ {other} }} oifname {{ {one} }} drop
-            }}
-        }}""")
-
-
-def heal(net):
-    net.sw.run("nft", "delete", "table", "bridge", "split")
-
-
 def servers(daemon):
     return {s["name"]: s for s in json.loads(daemon.ask("servers", "--json"))["servers"]}
 
@@ -106,7 +90,7 @@ def flip_across(net, times, seconds):
 def test_split_of_a_running_cluster(net, full):
     """Both halves go on with the keys that they have, and clients on both sides of the cut."""
     before = handshakes(net)
-    cut(net)
+    net.split(*HALVES)
     wait_alive(net, *HALVES)
     whole(flip_across(net, 30 if full else 8, 1 if full else 0.4))
     assert handshakes(net) == before
@@ -143,7 +127,7 @@ def test_heal(net, full):
     sids = {k.name: k.status()["session"]["sid"] for k in (net.k1, net.k2)}
     before = handshakes(net)
     load = Load(net)
-    heal(net)
+    net.reconnect()
     wait_healed(net)
     felt = load.finish()
     print(describe(felt))
@@ -162,7 +146,7 @@ def test_two_births(net, full):
     """
     for daemon in net.daemons:
         daemon.stop()
-    cut(net)
+    net.split(*HALVES)
     for daemon in net.daemons:
         daemon.start()
     net.wait_announcing((daemon.name for daemon in net.daemons), 30)
@@ -177,7 +161,7 @@ def test_two_births(net, full):
             assert all(b <= a <= b + 1 for a, b in zip(after, before)), server.name
         before = after
     net.follow_bgp()
-    heal(net)
+    net.reconnect()
     wait_healed(net)
     wait_both_ways(net)
     before = handshakes(net)

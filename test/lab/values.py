@@ -6,6 +6,8 @@
     client    a signed client record
     pages     the digests of many of them, signed by the page
     session   a sealed session record
+    relay     what a sealed relay record says
+    port      the first port that the id of a relay draws
     Many      a great number of both, in files for NATS
 """
 
@@ -43,12 +45,13 @@ def mapped(address):
 class Keys:
     def __init__(self, server):
         with open(server.cluster_key) as cluster, open(server.operator_key) as operator:
-            secret, seed = (base64.b64decode(f.read().strip()) for f in (cluster, operator))
+            secret, seed = (base64.b64decode(f.readline().strip()) for f in (cluster, operator))
         self.sign = Ed25519PrivateKey.from_private_bytes(seed).sign
         seal = X25519PrivateKey.from_private_bytes(expand(seed, b"anyrelay operator seal"))
         cluster_public = X25519PrivateKey.from_private_bytes(secret).public_key()
         self.record = mac(b"anyrelay record seal", seal.exchange(cluster_public))
         self.registry = expand(secret, b"anytun2 registry")
+        self.relay = expand(secret, b"anytun2 relay")
 
 
 def client(keys, index, name, address, version=1):
@@ -90,7 +93,29 @@ def session(keys, index, address, port=4444, now=None):
         NONCE, plain, b"anyrelay_sessions.%d" % index)
 
 
-CLIENTS, SESSIONS, DIGESTS = "anyrelay_clients", "anyrelay_sessions", "anyrelay_digests"  # the buckets
+def relay(keys, key, value):
+    """The relay under this key: id, living, settled, and its ports as (protocol, family, port)."""
+    plain = AESGCM(expand(keys.registry, value[:32])).decrypt(NONCE, value[32:],
+                                                              b"anyrelay_relays." + key.encode())
+    flags, protocol, span = plain[1:4]
+    assert plain[4:20].hex() == key
+    expires, = struct.unpack_from(">Q", plain, 44)
+    living = not flags & 1 and (not expires or expires > time.time())
+    return {"id": key, "living": living, "settled": bool(flags & 2),
+            "ports": [(protocol, plain[at + 1], first + i)
+                      for at in (52, 74) for first in struct.unpack_from(">H", plain, at + 2)
+                      for i in range(span)]}
+
+
+def port(keys, name, side, first, last):
+    """What the id (in hexadecimal) of a relay draws first for a side, from the range of ports."""
+    drawn = mac(keys.relay, b"port" + bytes.fromhex(name) + bytes([side, 0]))[:4]
+    return first + int.from_bytes(drawn, "big") % (last - first + 1)
+
+
+# the buckets
+CLIENTS, SESSIONS, DIGESTS = "anyrelay_clients", "anyrelay_sessions", "anyrelay_digests"
+RELAYS = "anyrelay_relays"
 
 
 class Many:
