@@ -5,6 +5,8 @@
     Book   the relays that all agree upon
     Ask    anyrelay relay ..., which runs while the lab does other things
     deaf   what the servers answer to a client is lost
+
+Labs import the fixture net: relays.py's network with a .book, and no relay when a test begins.
 """
 
 import contextlib
@@ -12,12 +14,14 @@ import json
 import secrets
 import time
 
+import pytest
+
 import values
 from anyrelay import PORT, TOOL
 from cluster import LAN
-from lab import LabError, wait_until
+from lab import Lab, LabError, wait_until
 from nats import Admin
-from relays import PORTS, Relay, finish_pair
+from relays import PORTS, Relay, RelayNet, finish_pair
 
 PAIR = ("udp", "token4", "token4")
 PENDING = "not yet settled in the cluster: ask again"
@@ -102,6 +106,20 @@ class Book:
             if port not in had and port in seen:
                 return seen[port], name
             seen[port] = name
+
+
+@pytest.fixture(scope="module")
+def cluster(request):
+    with Lab(request.module.__name__.removeprefix("test_")) as lab:
+        made = RelayNet(lab).start()
+        made.book = Book(made)
+        yield made
+
+
+@pytest.fixture
+def net(cluster):
+    cluster.book.clear()
+    return cluster
 
 
 class Ask:

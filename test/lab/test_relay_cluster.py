@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) 2026 The anyrelay authors
-"""Relays, while NATS, servers, answers, clocks and controllers of them come and go.
+"""Relays while NATS and servers come and go, answers are lost, and two servers make one relay.
 
     x ── n1 ── r1 ──┐      ┌── s1, s2, s3      one cluster
                     ├─ sw ─┤
@@ -15,27 +15,11 @@ import secrets
 import signal
 import time
 
-import pytest
-
-from lab import Lab, wait_until
-from relaybook import PAIR, Ask, Book, deaf, lossless, registry, settled, wait_connected
-from relays import RelayNet, flips, udp_pair
+from lab import wait_until
+from relaybook import (PAIR, Ask, cluster, deaf, lossless, net, registry, settled,  # noqa: F401
+                       wait_connected)
+from relays import flips, udp_pair
 from test_join import forget
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with Lab("relay-cluster") as lab:
-        net = RelayNet(lab).start()
-        net.book = Book(net)
-        yield net
-
-
-@pytest.fixture
-def net(cluster):
-    """Without a relay."""
-    cluster.book.clear()
-    return cluster
 
 
 def restart(net, forgetful):

@@ -15,29 +15,13 @@ import time
 
 import pytest
 
-from lab import Lab, wait_until
-from relaybook import PAIR, Book, lossless
-from relays import (MEGABYTE, Relay, RelayNet, begin_call, finish_pair, finish_transfer, flips,
-                    udp_pair)
+from lab import wait_until
+from relaybook import PAIR, cluster, lossless, net  # noqa: F401
+from relays import MEGABYTE, Relay, begin_call, finish_pair, finish_transfer, flips, udp_pair
 from test_clusterkey import Roll, everywhere, keys
 
 FILE = 2 * MEGABYTE
 SHORT = 10  # s: the shortest lifetime there is
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with Lab("relay-lives") as lab:
-        net = RelayNet(lab).start()
-        net.book = Book(net)
-        yield net
-
-
-@pytest.fixture
-def net(cluster):
-    """Without a relay."""
-    cluster.book.clear()
-    return cluster
 
 
 def by_operator(net, *words):
@@ -91,8 +75,8 @@ def test_controllers_daemon_restarts(net):
 
 def test_they_end_without_their_controller(net):
     """
-    One whose client has been removed, one whose client has died, one of the operator: all
-    servers see by themselves that they have ended, and carry nothing any more.
+    One whose client has been removed, and one of the operator that nobody refreshes: all servers
+    see by themselves that they have ended, and carry nothing any more.  A third one goes on.
     """
     stays = net.add(*PAIR)
     ended = {"c2": net.add(*PAIR, daemon=net.k2, words=("--lifetime", SHORT)),
@@ -157,9 +141,7 @@ def test_callers_are_held(net, full, patient):
 # ---- keys ----
 
 def test_keys_change(net):
-    """
-    Epoch and cluster key are changed under load; a token of before is good after it.
-    """
+    """Epoch and cluster key are changed under load; a token of before is good after it."""
     running, later = net.add(*PAIR), net.add(*PAIR)
     load = udp_pair(running, net.x, net.y, 1000)
     with flips(net, 0.3) as moved:
