@@ -6,13 +6,13 @@
  *	load records N OPERATOR_KEY_FILE CLUSTER_PUBLIC_KEY FILE
  *	load sessions N CLUSTER_PUBLIC_KEY ADDRESS:PORT [WINDOW]
  *	load handshakes SECONDS CLUSTER_PUBLIC_KEY ADDRESS:PORT PID [WINDOW]
- *	load relays CLIENTS EACH LIFETIME CLUSTER_PUBLIC_KEY ADDRESS:PORT
+ *	load relays CLIENTS N LIFETIME CLUSTER_PUBLIC_KEY ADDRESS:PORT
  *	load core N SECONDS
  *
  * records writes a clients file with N clients.  sessions makes a session for
  * each of them at the server, and leaves it idle.  handshakes sends first
  * messages as fast as they are answered, and reads the CPU time of process PID.
- * relays makes so many relays for each of so many clients and keeps them alive until SIGTERM.
+ * relays makes N relays of so many clients and keeps them alive until SIGTERM.
  * core does both with the server's core in this process.  All print one line of
  * JSON; the exit status is not 0 if something that should have been answered was
  * not.  scale.py and the lab relay_scale use it.
@@ -138,7 +138,7 @@ static int word_relays(char **args)
 
 	key_from_text(args[3], cluster_public);
 	server_address(args[4], &server);
-	load_relays(client_count(args[0]), (uint32_t)number(args[1], "a number of relays", 1, 65535),
+	load_relays(client_count(args[0]), (uint32_t)number(args[1], "a number of relays", 1, 1 << 20),
 			(uint16_t)number(args[2], "a lifetime in seconds", 10, 3600), cluster_public, &server);
 	return 0;
 }
@@ -158,7 +158,7 @@ static const struct word {
 	{"sessions", "N CLUSTER_PUBLIC_KEY ADDRESS:PORT [WINDOW]", 3, 4, word_sessions},
 	{"handshakes", "SECONDS CLUSTER_PUBLIC_KEY ADDRESS:PORT PID [WINDOW]", 4, 5,
 	 word_handshakes},
-	{"relays", "CLIENTS EACH LIFETIME CLUSTER_PUBLIC_KEY ADDRESS:PORT", 5, 5, word_relays},
+	{"relays", "CLIENTS N LIFETIME CLUSTER_PUBLIC_KEY ADDRESS:PORT", 5, 5, word_relays},
 	{"core", "N SECONDS", 2, 2, word_core},
 };
 

@@ -72,7 +72,7 @@ bool load_sessions(uint32_t count, unsigned window, const uint8_t cluster_public
 void load_handshakes(double seconds, unsigned window, const uint8_t cluster_public[KEY_SIZE],
 		const struct endpoint *server, int pid);
 /* Until SIGTERM. */
-void load_relays(uint32_t clients, uint32_t each, uint16_t lifetime,
+void load_relays(uint32_t clients, uint32_t relays, uint16_t lifetime,
 		const uint8_t cluster_public[KEY_SIZE], const struct endpoint *server);
 void load_core(uint32_t count, double seconds);
 

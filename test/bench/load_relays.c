@@ -2,7 +2,8 @@
 /* Copyright (c) 2026 The anyrelay authors */
 /*
  * Relays, asked for by many clients as their daemons do (controller.h), and kept alive: ADD until
- * each client has its share, then nothing but what keeps sessions and relays alive.
+ * there are so many in all, then nothing but what keeps sessions and relays alive.  Two clients may
+ * share one place among those that count their questions: then others make more.
  *
  *	SIGUSR1   every relay is refreshed now, as if a third of its lifetime had passed
  *	SIGTERM   the end; the relays end by themselves
@@ -32,7 +33,7 @@ struct asking {
 struct caller {
 	struct output output; /* first member */
 	struct run *run;
-	uint32_t number, begun, made;
+	uint32_t number;
 	ticks next_ask, deadline; /* boot time */
 	struct uplink uplink;
 	struct controller controller;
@@ -41,9 +42,9 @@ struct caller {
 
 struct run {
 	struct net *net;
-	uint32_t clients, each;
+	uint32_t clients, wanted, begun, made;
 	uint16_t lifetime;
-	uint64_t made, refused[RELAY_STATUS_LOST + 1], silences;
+	uint64_t refused[RELAY_STATUS_LOST + 1], silences;
 	struct caller *caller;
 	ticks next_look, next_tick; /* boot time */
 	ticks refresh_from; /* boot time; 0: no one waits for refreshes */
@@ -69,7 +70,7 @@ static void caller_send(struct output *out, const struct endpoint *to, const uin
 /* ---- ADD ---- */
 
 /* All four of family and protocol in turn, both sides of one family. */
-static struct relay_request request(const struct run *r, uint64_t i)
+static struct relay_request request(const struct run *r, uint32_t i)
 {
 	struct relay_request q = {.protocol = i % 2 ? RELAY_TCP : RELAY_UDP, .span = 1,
 		.lifetime = r->lifetime};
@@ -96,11 +97,10 @@ static void answered(void *arg, const struct instant *now, const struct relay_an
 	}
 	a->of = NULL;
 	if (answer->status == RELAY_STATUS_OK) {
-		c->made++;
 		r->made++;
 	} else {
 		r->refused[MIN(answer->status, RELAY_STATUS_LOST)]++;
-		c->begun--; /* another one instead */
+		r->begun--; /* another one instead */
 	}
 }
 
@@ -119,10 +119,9 @@ static void begin_next(struct caller *c)
 	for (unsigned i = 0; i < ASKING; i++) {
 		struct asking *a = &c->asking[i];
 
-		if (a->of || c->begun == r->each || r->now.boot < c->next_ask)
+		if (a->of || r->begun == r->wanted || r->now.boot < c->next_ask)
 			continue;
-		*a = (struct asking){c, request(r, (uint64_t)c->number * r->each + c->begun)};
-		c->begun++;
+		*a = (struct asking){c, request(r, r->begun++)};
 		c->next_ask = r->now.boot + PACE;
 		ask(a);
 	}
@@ -188,8 +187,8 @@ static void report_made(const struct run *r, double seconds)
 {
 	const char *comma = "";
 
-	printf("{\"made\": %llu, \"seconds\": %.3f, \"relays_per_s\": %.0f, \"asked_anew\": %llu, "
-			"\"refused\": {", (unsigned long long)r->made, seconds, (double)r->made / seconds,
+	printf("{\"made\": %u, \"seconds\": %.3f, \"relays_per_s\": %.0f, \"asked_anew\": %llu, "
+			"\"refused\": {", r->made, seconds, r->made / seconds,
 			(unsigned long long)r->silences);
 	for (unsigned s = 1; s < ARRAY_SIZE(r->refused); s++) {
 		if (!r->refused[s])
@@ -217,9 +216,9 @@ static void serve_refreshes(struct run *r)
 
 static void work(struct run *r)
 {
-	uint64_t wanted = (uint64_t)r->clients * r->each;
 	struct net_message message[NET_BATCH];
 	double start = seconds_now();
+	bool told = false;
 
 	while (!end_asked) {
 		unsigned n = net_receive(r->net, message);
@@ -227,9 +226,9 @@ static void work(struct run *r)
 		clock_read(&r->now);
 		for (unsigned i = 0; i < n; i++)
 			take(r, &message[i]);
-		if (wanted && r->made == wanted) {
+		if (!told && r->made == r->wanted) {
 			report_made(r, seconds_now() - start);
-			wanted = 0;
+			told = true;
 		}
 		if (r->now.boot >= r->next_look) {
 			look(r);
@@ -254,13 +253,13 @@ static void begin(struct run *r, uint32_t number, const uint8_t cluster_public[K
 	c->deadline = uplink_tick(&c->uplink, &r->now, &c->output);
 }
 
-void load_relays(uint32_t clients, uint32_t each, uint16_t lifetime,
+void load_relays(uint32_t clients, uint32_t relays, uint16_t lifetime,
 		const uint8_t cluster_public[KEY_SIZE], const struct endpoint *server)
 {
 	struct run r = {
 		.net = net_open(server),
 		.clients = clients,
-		.each = each,
+		.wanted = relays,
 		.lifetime = lifetime,
 		.caller = aligned_alloc(64, (clients * sizeof *r.caller + 63) / 64 * 64),
 	};

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The anyrelay authors
 """Very many relays in one daemon: asked for by their controllers, while one of them carries traffic.
 
-    x ── n1 ── r1 ──┬── m     speaks for 200 controllers, of 500 relays each (load.c, relays)
+    x ── n1 ── r1 ──┬── m     speaks for up to 400 controllers (load.c, relays)
                     ├── sw ── s1, s2, d1 …
     y ── n2 ── r2 ──┘         addresses: cluster.py, relays.py
 
@@ -35,9 +35,9 @@ RATE = 500  # packets/s in each direction of the relay under traffic
 class ScaleNet(RelayNet):
     """.m speaks for the controllers; the servers know nobody else."""
 
-    def __init__(self, lab, servers, clients, each):
+    def __init__(self, lab, servers, clients, count):
         super().__init__(lab, servers)
-        self.count, self.clients_count, self.each = clients * each, clients, each
+        self.count, self.clients_count = count, clients
         self.m = self.outside("m", self.r1, self.r2, 25, 13)
         self.m.route("local 10.128.0.0/9 dev lo")
         self.r1.route("10.128.0.0/9 via 198.51.100.26")
@@ -45,7 +45,7 @@ class ScaleNet(RelayNet):
         self.start_birds()
 
     def settings(self):
-        return {"Relay_Ports": "5000-65535", "Relay_Uplinks": "lan", "Relay_PerClient": self.each}
+        return {"Relay_Ports": "5000-65535", "Relay_Uplinks": "lan", "Relay_PerClient": 2 * self.count // self.clients_count}
 
     def make(self, **settings):
         """Servers that are made and not started, and the file of the controllers' records."""
@@ -90,7 +90,7 @@ class ScaleNet(RelayNet):
     def ask_for_all(self):
         """The controllers' program, and what it says when all relays are made."""
         first = self.daemons[0]
-        self.load = self.m.spawn("load", LOAD, "relays", self.clients_count, self.each, LIFETIME,
+        self.load = self.m.spawn("load", LOAD, "relays", self.clients_count, self.count, LIFETIME,
                                  first.cluster_public, f"{ANYCAST[4]}:{PORT}")
         return self.said("made", 300)
 
@@ -167,7 +167,7 @@ def ports(relays):
 
 @pytest.fixture
 def sizes(full):
-    return (200, 500) if full else (20, 100)
+    return (400, 100_000) if full else (40, 2_000)
 
 
 def set_up(net, relay):
