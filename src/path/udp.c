@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -149,6 +150,18 @@ int udp_open(const struct endpoint *local, struct udp_options options, char *err
 		return result;
 	}
 	return fd;
+}
+
+bool udp_queue_read(int fd, struct udp_queue *q)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof info;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) != 0 || len != sizeof info)
+		return false;
+	*q = (struct udp_queue){info[SK_MEMINFO_RMEM_ALLOC], info[SK_MEMINFO_RCVBUF],
+			info[SK_MEMINFO_DROPS]};
+	return true;
 }
 
 /* ---- receiving ---- */

@@ -30,6 +30,13 @@ struct udp_options {
 int udp_open(const struct endpoint *local, struct udp_options options, char *error,
 		size_t error_size);
 
+/* What waits in a socket to be received, in bytes of the kernel's memory. */
+struct udp_queue {
+	uint32_t used, room;
+	uint32_t dropped; /* messages so far that were not let in, for want of room or by a filter; it wraps */
+};
+bool udp_queue_read(int fd, struct udp_queue *q);
+
 /* ---- receiving ---- */
 
 #define UDP_BATCH      8          /* messages of one read */
