@@ -51,6 +51,7 @@ struct conf {
 	unsigned handshake_prefix_rate; /* a second from one /24 or /56 */
 	unsigned flood_rate;            /* copies a second and client */
 	unsigned client_rate;           /* packets a second and client; 0 no limit */
+	bool fair_share;                /* between clients, of a worker that cannot keep up */
 	unsigned active_sessions;       /* places for sessions with expanded keys */
 
 	/* [Client] */

@@ -113,6 +113,9 @@ int conf_secret_file(const char *path, uint8_t secret[KEY_SIZE], char why[CONF_W
 	X("Server", "ClientRate", S, CONF_RELOAD, conf_number, client_rate,                        \
 	  NUMBER("a rate a second", 0, 100000000), "0",                                            \
 	  "Packets a second that are taken from one client; 0 sets no limit.")                     \
+	X("Server", "FairShare", S, CONF_RELOAD, conf_one_of, fair_share, YES_NO, "yes",           \
+	  "While the server cannot keep up, drop what is beyond a client's fair share of what it " \
+	  "can do, before it takes the room of others.")                                           \
 	X("Server", "ActiveSessions", S, 0, conf_number, active_sessions,                          \
 	  NUMBER("a number of sessions", 16, 16777216), "65536",                                   \
 	  "Sessions that can have their keys ready at the same time; more cost memory.")           \

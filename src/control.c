@@ -328,7 +328,7 @@ static int round_ms(const struct daemon *d, ticks end)
 	if (d->anycast.reasons & (1u << ANYCAST_JOINING | 1u << ANYCAST_READING))
 		return JOINING_ROUND_MS;
 	clock_read(&now);
-	end = MIN(end, d->mesh_due);
+	end = MIN(end, MIN(d->mesh_due, d->overload.due));
 	if (end <= now.boot)
 		return 0;
 	return (int)MIN((end - now.boot) * 1000 / TICKS_PER_SEC + 1, 1000);

@@ -19,6 +19,7 @@
 #include "conf.h"
 #include "metrics/http.h"
 #include "mode/members.h"
+#include "overload.h"
 #include "path/anycast.h"
 #include "path/path.h"
 #include "relay_client.h"
@@ -61,6 +62,7 @@ struct daemon {
 	char expelled[SENTENCE];    /* why it has to end: it was in the list, and is no longer */
 	struct mesh_io mesh; /* server; its fd is -1 if it is alone */
 	ticks mesh_due;      /* boot time of its next tick */
+	struct overload overload; /* server */
 	struct members_owner members;
 	struct anycast anycast; /* server */
 	bool newest_key; /* server: every living one of the cluster has the newest cluster key */
@@ -179,6 +181,13 @@ int relay_client_start(struct daemon *d, char error[SENTENCE]);
 void relay_client_tick(struct daemon *d, struct worker *w); /* in the worker's thread */
 /* False: too many are waiting. */
 bool relay_client_ask(struct daemon *d, const struct relay_question *q, int fd);
+
+/* ---- overload_role.c: a server's fair shares between clients (overload.h) ---- */
+void overload_role_start(struct daemon *d); /* when sockets are there; says what it cannot do */
+void overload_role_apply(struct daemon *d);
+void overload_role_tick(struct daemon *d);
+unsigned overload_role_count(const struct daemon *d); /* workers with fair shares at the moment */
+void overload_role_free(struct daemon *d);
 
 /* ---- metrics.c: pages for Prometheus and load balancers; nothing to do without [Metrics] ---- */
 int metrics_open(struct daemon *d, char error[SENTENCE]);

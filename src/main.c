@@ -196,6 +196,7 @@ static void finish(struct daemon *d)
 	setup_free(d);
 	mesh_io_close(&d->mesh);
 	relay_role_free(d);
+	overload_role_free(d);
 	if (d->path.server)
 		server_free(&d->server);
 	if (d->path.uplink)
@@ -209,7 +210,7 @@ static void finish(struct daemon *d)
 int main(int argc, char **argv)
 {
 	static struct daemon d = {.control = -1, .control_lock = -1, .mesh.fd = -1, .relay.door.fd = -1,
-			.relay.raw = {-1, -1}, .mesh_due = UINT64_MAX};
+			.relay.raw = {-1, -1}, .mesh_due = UINT64_MAX, .overload.due = UINT64_MAX};
 	struct arguments a = {0};
 	char error[SENTENCE] = "";
 	int code = read_arguments(argc, argv, &a);

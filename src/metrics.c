@@ -102,6 +102,8 @@ static void put_core(struct daemon *d, struct exposition *e)
 	gauge(e, "sessions", "sessions known, of all servers", (double)counts.records);
 	gauge(e, "sessions_active", "sessions whose keys are ready here", (double)counts.active);
 	gauge(e, "sessions_active_max", "places for such sessions", (double)counts.capacity);
+	gauge(e, "overloaded", "workers that cannot keep up, whose clients are held to fair shares",
+			overload_role_count(d));
 	for (int i = 0; i < SERVER_EVENT_COUNT; i++)
 		events[i] = d->server.events[i];
 	counters(e, "server_", server_list, SERVER_EVENT_COUNT, events);

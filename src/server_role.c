@@ -349,6 +349,8 @@ int server_role_start(struct daemon *d, char error[SENTENCE])
 	if (!failed)
 		failed = setup_sockets(d, d->conf.listen, present, error);
 	if (!failed)
+		overload_role_start(d);
+	if (!failed)
 		failed = start_devices(d, error);
 	return failed ? failed : relay_role_start(d, error);
 }
@@ -408,6 +410,7 @@ void server_role_apply(struct daemon *d)
 	server_role_networks(d);
 	apply_cluster_keys(d);
 	relay_role_apply(d);
+	overload_role_apply(d);
 	d->path.broadcast = c->broadcast;
 	d->path.flood_rate = c->flood_rate;
 	d->path.client_rate = c->client_rate;
@@ -499,6 +502,7 @@ void server_role_tick(struct daemon *d, const struct instant *now)
 	int failed;
 
 	mesh_role_tick(d);
+	overload_role_tick(d);
 	follow_cluster_keys(d, now);
 	if (now->boot >= next_tick) {
 		server_tick(&d->server, now);

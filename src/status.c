@@ -218,6 +218,7 @@ static void set_server(struct daemon *d, json_t *o, const struct instant *now)
 	for (int i = 0; i < SERVER_EVENT_COUNT; i++)
 		set_number(events, server_event_key((enum server_event)i), d->server.events[i]);
 	set(o, "events", events);
+	set_number(o, "overloaded", overload_role_count(d));
 	if (d->mesh.fd >= 0)
 		set(o, "cluster", cluster_json(d));
 	if (d->registry.ops->status)

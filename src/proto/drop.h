@@ -44,7 +44,9 @@
 	X(QUEUE, "queue", "waiting queue full")                                                    \
 	X(SPENT, "spent", "session key used up")                                                   \
 	X(DEVICE, "device", "the tunnel device refused the packet")                                \
-	X(SOCKET, "socket", "the socket refused the packet")
+	X(SOCKET, "socket", "the socket refused the packet")                                       \
+	X(BUFFER, "buffer", "messages that came while the socket's receive buffer was full")       \
+	X(OVERLOAD, "overload", "beyond its source's fair share while a worker cannot keep up")
 
 enum drop {
 	DROP_NONE = 0, /* accepted */

@@ -97,7 +97,8 @@ struct active {
 	X(PROBES, "probes", "path MTU probes sent")                                                \
 	X(TICKETS, "tickets", "client records taken from tickets")                                  \
 	X(RELAY_QUESTIONS, "relay_questions", "questions about relays answered")                   \
-	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")
+	X(TOO_BIG, "too_big", "ICMP too-big about our packets passed on to the client")            \
+	X(OVERLOADS, "overloads", "times that a worker could not keep up and fair shares began")
 enum server_event {
 #define X(name, key, text) SERVER_##name,
 	SERVER_EVENTS(X)

@@ -131,6 +131,7 @@ static const struct {
 	{"FloodRate", "0", "1e3", "1e3 is not a rate a second (0 to 10000000)"},
 	{"ClientRate", "100000000", "100000001", "100000001 is not a rate a second (0 to "
 			"100000000)"},
+	{"FairShare", "no", "off", "off is not one of no, yes"},
 	{"ActiveSessions", "16", "15", "15 is not a number of sessions (16 to 16777216)"},
 	{"PrivateKey", KEY_TEXT, "c2VjcmV0", "the value is not a key (base64 of 32 bytes)"},
 	{"PrivateKeyFile", NULL, "k", "k is not an absolute path of at most 255 characters"},
@@ -329,6 +330,7 @@ static void test_server_values(void **state)
 	assert_int_equal(c.handshake_prefix_rate, 50);
 	assert_int_equal(c.flood_rate, 1000);
 	assert_int_equal(c.client_rate, 0);
+	assert_true(c.fair_share);
 	assert_int_equal(c.active_sessions, 65536);
 	assert_string_equal(c.clients_file, "/etc/anyrelay/clients");
 	assert_string_equal(c.ethernet_device, "");
