@@ -35,7 +35,7 @@
  */
 #define FAIR_OVERHEAD   1024
 /* A source that has been silent may spend this much of its rate at once. */
-#define FAIR_BURST_NS   (1ull << 26) /* 67 ms */
+#define FAIR_BURST_NS   (1ull << 25) /* 34 ms */
 /* What a single message costs at most: the price may be another by then. */
 #define FAIR_DEBT_NS    (1ull << 28) /* 268 ms */
 /* Prices are in ns for a unit, times 1 << FAIR_PRICE_SHIFT. */

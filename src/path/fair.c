@@ -75,14 +75,25 @@ static uint64_t per_second(uint64_t units, uint64_t ns)
 	return (uint64_t)((double)units * NS_PER_SEC / (double)ns);
 }
 
-/* If all of a sudden a limit was gone, the next burst would fill the queue before the next look. */
+/*
+ * No source can use more than the budget, and one that may send without limit, after a pause,
+ * fills the queue before the next look.
+ */
 static uint64_t rise(uint64_t from, uint64_t to, uint64_t budget)
 {
-	uint64_t most = from + from / 4 + 1;
+	uint64_t most = from == FAIR_UNLIMITED ? budget : MIN(from + from / 4 + 1, budget);
 
-	if (from == FAIR_UNLIMITED || to <= most)
-		return to;
-	return to == FAIR_UNLIMITED && most > budget ? to : most;
+	return MIN(to, most);
+}
+
+/* Where nothing waits, little taken means that little came. */
+static void learn_capacity(struct fair_pace *p, const struct fair_look *look)
+{
+	double weight = (double)MIN(look->ns, SMOOTHING_NS) / SMOOTHING_NS;
+	uint64_t taken = per_second(look->taken, look->ns);
+
+	if (taken > p->capacity || look->queued > look->room / 4)
+		p->capacity = (uint64_t)((double)p->capacity * (1 - weight) + (double)taken * weight);
 }
 
 void fair_begin(struct fair_pace *p, const struct fair_look *look)
@@ -95,12 +106,10 @@ void fair_begin(struct fair_pace *p, const struct fair_look *look)
 
 void fair_step(struct fair_pace *p, const struct fair_look *look)
 {
-	double weight = (double)MIN(look->ns, SMOOTHING_NS) / SMOOTHING_NS;
-	double taken = (double)per_second(look->taken, look->ns);
 	struct fair_levels fresh;
 	uint64_t budget;
 
-	p->capacity = (uint64_t)((double)p->capacity * (1 - weight) + taken * weight);
+	learn_capacity(p, look);
 	budget = fair_budget(p->capacity, look->queued, look->room);
 	for (size_t i = 0; i < look->count; i++)
 		look->arrived[i] = per_second(look->arrived[i], look->ns);

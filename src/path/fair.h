@@ -54,7 +54,10 @@ struct fair_look {
 
 /* When overload is seen; the levels are then unlimited until the next look. */
 void fair_begin(struct fair_pace *p, const struct fair_look *look);
-/* Sets the levels until the next look.  They fall at once, and rise by a quarter at a time. */
+/*
+ * Sets the levels until the next look.  They fall at once, rise by a quarter at a time, and
+ * are never above the budget.
+ */
 void fair_step(struct fair_pace *p, const struct fair_look *look);
 
 #endif

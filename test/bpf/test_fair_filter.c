@@ -126,8 +126,8 @@ static void who_sends_more_than_the_level_is_cut(const char *address)
 {
 	struct pair p = open_pair(address);
 
-	/* 1500 a second: a burst of 100, and then one in 0.7 ms. */
-	fair_bpf_state(filter)->price = fair_price((uint64_t)COST * 1500);
+	/* 3000 a second: a burst of 100, and then one in 0.3 ms. */
+	fair_bpf_state(filter)->price = fair_price((uint64_t)COST * 3000);
 	assert_in_range(pass(&p, 0, 20000), 100, 19999);
 	assert_int_equal(pass(&p, 1, 50), 50);
 	assert_int_equal(pass(&p, 2, 50), 50);
@@ -142,7 +142,7 @@ static void strangers_are_cut_together(const char *address)
 	struct fair_state *f = fair_bpf_state(filter);
 
 	fair_bpf_know(filter, &p.from[1]);
-	f->price = f->strangers_price = fair_price((uint64_t)COST * 1500);
+	f->price = f->strangers_price = fair_price((uint64_t)COST * 3000);
 	f->sorted = true;
 	f->strangers.due = UINT64_MAX; /* they have spent what they may for ever */
 	assert_int_equal(pass(&p, 0, 10), 0);

@@ -132,7 +132,7 @@ static void a_source_has_its_rate_and_a_burst(void **state)
 	f.price = fair_price(cost * 1000); /* 1000 a second */
 	while (fair_admit(&f, 42, cost, now))
 		passed++;
-	assert_in_range(passed, 66, 69); /* 67 ms of it */
+	assert_in_range(passed, 33, 36); /* 34 ms of it */
 	passed = 0;
 	for (int i = 0; i < 100000; i++) /* 10 s, ten times as many */
 		passed += fair_admit(&f, 42, cost, now += 100000);
@@ -149,7 +149,7 @@ static void strangers_share_one_slot(void **state)
 	f.strangers_price = fair_price(1100 * 1000);
 	for (uint64_t from = 0; from < 10000; from++)
 		passed += fair_admit(&f, fair_mix(from), 1100, now);
-	assert_in_range(passed, 66, 69);
+	assert_in_range(passed, 33, 36);
 	for (int i = 0; i < 2; i++)
 		f.known[fair_known_bit(fair_mix(5000), i) / 8] |=
 				(uint8_t)(1 << fair_known_bit(fair_mix(5000), i) % 8);
@@ -171,6 +171,7 @@ struct scene {
 	unsigned heavy, heavy_rate, capacity;
 	double truesize;        /* bytes of the queue for one unit */
 	unsigned stopped, runs; /* the worker: steps in turn; 0: it runs on */
+	unsigned pause;         /* the heavy: so many steps they send, and so many not; 0: no pauses */
 	/* outcome, after the first second */
 	uint64_t let_in[HEAVY_MAX + LIGHT], sent_by_light, taken, overflowed;
 };
@@ -203,6 +204,8 @@ static void send_all(struct scene *s, struct fair_state *f, struct queue *q, uns
 		uint64_t due = (uint64_t)(step + 1) * s->heavy_rate / 10000 -
 				(uint64_t)step * s->heavy_rate / 10000;
 
+		if (s->pause && step / s->pause % 2)
+			continue;
 		while (due--)
 			send_one(s, f, q, from, now, counts);
 	}
@@ -271,7 +274,7 @@ static void play(struct scene *s)
 	free(f);
 }
 
-static void check(struct scene *s, double used_at_least)
+static void check(struct scene *s, double light_at_least, double used_at_least)
 {
 	uint64_t light = 0, least = UINT64_MAX, most = 0;
 	double used;
@@ -288,8 +291,8 @@ static void check(struct scene *s, double used_at_least)
 			s->heavy, s->heavy_rate, s->capacity, (unsigned long)light,
 			(unsigned long)s->sent_by_light, (unsigned long)least, (unsigned long)most,
 			(unsigned long)s->overflowed, used);
-	assert_int_equal(light, s->sent_by_light);
-	assert_int_equal(s->overflowed, 0);
+	assert_true((double)light >= light_at_least * (double)s->sent_by_light);
+	assert_true(light_at_least < 1 || s->overflowed == 0); /* the filter alone cuts */
 	assert_true(most <= least + least / 5);
 	assert_true(used >= used_at_least);
 }
@@ -308,7 +311,7 @@ static void the_light_lose_nothing(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(scenes); i++)
-		check(&scenes[i], 0.9);
+		check(&scenes[i], 1, 0.9);
 }
 
 /* It gets 1.5 ms of every 31.5: what comes in between has to find room. */
@@ -321,7 +324,22 @@ static void a_worker_that_is_often_stopped(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(scenes); i++)
-		check(&scenes[i], 0.8);
+		check(&scenes[i], 1, 0.8);
+}
+
+/* What was unlimited for a moment would fill the queue before anybody looks again. */
+static void floods_that_pause(void **state)
+{
+	struct scene scenes[] = {
+		{.heavy = 1, .heavy_rate = 400000, .capacity = 100000, .truesize = 1, .pause = 3000},
+		{.heavy = 1, .heavy_rate = 400000, .capacity = 100000, .truesize = 1, .pause = 200},
+		{.heavy = 3, .heavy_rate = 400000, .capacity = 100000, .truesize = 1, .pause = 1500},
+		{.heavy = 1, .heavy_rate = 360000, .capacity = 35000, .truesize = 1, .pause = 2000, .stopped = 300, .runs = 15},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(scenes); i++)
+		check(&scenes[i], 0.99, 0.4);
 }
 
 int main(void)
@@ -335,6 +353,7 @@ int main(void)
 		cmocka_unit_test(strangers_share_one_slot),
 		cmocka_unit_test(the_light_lose_nothing),
 		cmocka_unit_test(a_worker_that_is_often_stopped),
+		cmocka_unit_test(floods_that_pause),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
