@@ -35,9 +35,10 @@ static struct udp_queue read_queues(struct overload_worker *o, const struct work
 /* What the worker has taken out of its sockets so far, as the filter would count it. */
 static uint64_t units_taken(const struct worker *w)
 {
-	const volatile uint64_t *traffic = w->counters.traffic;
+	const uint64_t *traffic = w->counters.traffic;
 
-	return traffic[TRAFFIC_RX_BYTES] + FAIR_OVERHEAD * traffic[TRAFFIC_RX_DATAGRAMS];
+	return counter_read(&traffic[TRAFFIC_RX_BYTES]) +
+		FAIR_OVERHEAD * counter_read(&traffic[TRAFFIC_RX_DATAGRAMS]);
 }
 
 /* Units of each source since the last look, strangers first; how many. */
@@ -71,8 +72,10 @@ static uint64_t count_drops(struct overload_worker *o, struct worker *w)
 
 	fresh = lost > o->lost ? lost - o->lost : 0;
 	o->lost += fresh;
-	w->counters.drop[DROP_BUFFER] = o->lost;
-	w->counters.drop[DROP_OVERLOAD] = f ? f->dropped : 0;
+	counter_add(&w->counters.drop[DROP_BUFFER], fresh);
+	if (f)
+		counter_add(&w->counters.drop[DROP_OVERLOAD],
+				f->dropped - w->counters.drop[DROP_OVERLOAD]);
 	return fresh;
 }
 
