@@ -118,7 +118,7 @@ def test_fair_share(net, full):
         wait_until(lambda: settled(net), "the flood to be cut and nothing else lost for a second",
                    timeout=60, interval=0)
         fair, dropped = deliver(net, "with fair shares", seconds)
-    print(f"c1 sent {flood.finish()['sent']}")
+    flood.process.stop(signal.SIGKILL)  # it is so far behind its rate that it hears nothing else
     assert lost["buffer"] > 100 and dropped["overload"] > 1000  # there was too much, both times
     assert lost["overload"] == 0
     assert fair >= 0.95 > without
