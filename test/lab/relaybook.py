@@ -132,7 +132,7 @@ class Ask:
 
     def pending(self):
         """Wait for its end: did it say that the relay is not settled yet?"""
-        return self.process.wait() == 1 and PENDING in self.process.log()
+        return self.process.wait(30) == 1 and PENDING in self.process.log()
 
     def answer(self, timeout=60):
         """The answer, for which it is asked again while it is pending, as the tool then says."""
@@ -140,7 +140,7 @@ class Ask:
         again = self
         while again.pending() and time.monotonic() < end:
             again = Ask(self.daemon, *self.words)
-        if again.process.wait():
+        if again.process.wait(30):
             raise LabError(f"relay: {again.process.log()}")
         made = json.loads(again.process.log())
         return Relay(made) if "sides" in made else made
