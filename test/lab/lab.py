@@ -27,6 +27,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("ANYRELAY_BUILD", os.path.join(ROOT, "build"))
 RUN = "/run/lab"
+SANITIZER = re.compile(r"(WARNING|ERROR): \w+Sanitizer|\.[ch]:\d+:\d+: runtime error: ")
 INSIDE = "ANYRELAY_LAB"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -229,9 +230,14 @@ class Lab:
         self.close()
 
     def close(self):
-        """Stop what runs and remove nodes and files, for the next lab of this program."""
+        """
+        Stop what runs and remove nodes and files, for the next lab of this program.  What a sanitizer
+        has found in a daemon is an error even if nobody has felt it.
+        """
         for process in reversed(self.processes):
             process.stop(signal.SIGKILL)
+        reports = [f"{process.name}:\n{process.log()}" for process in self.processes
+                   if SANITIZER.search(process.log())]
         for node in self.nodes.values():
             for pid in tool("ip", "netns", "pids", node.namespace).split():
                 os.kill(int(pid), signal.SIGKILL)
@@ -240,6 +246,8 @@ class Lab:
         self.processes.clear()
         shutil.rmtree(self.directory)
         Lab.open_labs.remove(self)
+        if reports:
+            raise LabError("\n".join(reports))
 
     def keep_logs(self):
         """Copy the logs to build/lab/NAME, to be read after a failure."""
