@@ -23,7 +23,8 @@
 
 void clock_measure(struct peer *r, const struct instant *now, const struct heartbeat *h)
 {
-	int64_t round = (int64_t)(now->cluster - h->echo) - (int64_t)(h->sent - h->echo_got);
+	/* The times of another server may be anything: differences are taken modulo 2^64. */
+	int64_t round = (int64_t)(now->cluster - h->echo - (h->sent - h->echo_got));
 	int64_t there = (int64_t)(h->echo_got - h->echo);
 	int64_t back = (int64_t)(h->sent - now->cluster);
 
@@ -88,6 +89,11 @@ static unsigned offsets(const struct peers *p, const struct instant *now,
 	return n;
 }
 
+static uint64_t size_of(int64_t offset)
+{
+	return offset < 0 ? -(uint64_t)offset : (uint64_t)offset;
+}
+
 /* Of an even number the middle one nearer to us: more than half must disagree before we are wrong. */
 static int64_t median(int64_t *list, unsigned n)
 {
@@ -96,7 +102,7 @@ static int64_t median(int64_t *list, unsigned n)
 	qsort(list, n, sizeof list[0], compare);
 	low = list[(n - 1) / 2];
 	high = list[n / 2];
-	return llabs(low) < llabs(high) ? low : high;
+	return size_of(low) < size_of(high) ? low : high;
 }
 
 static void set_withdraw(struct peers *p, bool withdraw)
@@ -119,7 +125,7 @@ void clock_judge(struct peers *p, const struct instant *now)
 
 	p->clocks = offsets(p, now, list);
 	p->clock_off = median(list, p->clocks);
-	off = (ticks)llabs(p->clock_off);
+	off = size_of(p->clock_off);
 	if (off > ALARM)
 		log_limited(LOG_WARNING, 1, "this server's clock is %.3f s off the median of %u "
 				"servers; is NTP running everywhere?",
