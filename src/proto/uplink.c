@@ -9,6 +9,7 @@
 #define QUOTE_AGE       32  /* 1/16 s: only packets this young are believed to be quoted */
 #define WOKEN_AFTER     TICKS_S(5)
 #define SILENCE         TICKS_S(3)
+#define LONG_SILENCE    TICKS_S(60)
 #define FIRST_ASK       TICKS_MS(100)
 #define ASK_EACH        TICKS_S(10)
 #define MUCH            16 /* packets */
@@ -358,6 +359,7 @@ void uplink_sends(struct uplink *u, const struct instant *now)
 		return;
 	u->unanswered = now->boot;
 	u->ask_after = MAX(3 * u->rtt, FIRST_ASK);
+	u->search_after = SILENCE;
 }
 
 /*
@@ -386,10 +388,12 @@ static void ask_who_is_there(struct uplink *u, const struct instant *now, struct
 	if (!u->unanswered || now->boot < u->unanswered + u->ask_after)
 		return;
 	u->ask_after = MIN(2 * u->ask_after, SILENCE);
-	if (now->boot >= u->unanswered + SILENCE) { /* or the path to this one has become narrow */
-		pmtu_restart(&u->up, now->boot);
-		pmtu_restart(&u->down, now->boot);
-	}
+	if (now->boot < u->unanswered + u->search_after)
+		return;
+	/* Or the path to this one has become narrow.  Or nobody ever answers: so ever more rarely. */
+	u->search_after += MIN(u->search_after, LONG_SILENCE);
+	pmtu_restart(&u->up, now->boot);
+	pmtu_restart(&u->down, now->boot);
 }
 
 static void renew_session(struct uplink *u, const struct instant *now)

@@ -167,6 +167,7 @@ struct uplink {
 	ticks unanswered; /* boot time of the first data sent since data came; 0: none */
 	ticks asked;      /* boot time of the last question who is there, … */
 	ticks ask_after;  /* … and how long to wait for data before the next */
+	ticks search_after; /* how long after `unanswered` the path MTU is searched anew */
 	uint64_t asked_next; /* number after it */
 	_Atomic uint16_t learned_len; /* of an announcement that was taken; whoever keeps it sets it to 0 */
 	uint8_t learned[ANNOUNCEMENT_MAX];

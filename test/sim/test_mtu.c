@@ -128,6 +128,30 @@ static void a_black_hole_ends(void **state)
 }
 
 /*
+ * Somebody who only sends gets no answer, however wide the path is: he asks, and searches, ever
+ * more rarely.
+ */
+static void who_only_sends_does_not_search_for_ever(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20);
+	struct sim_client *c = w->client[0];
+	uint64_t probes;
+
+	(void)state;
+	world_connect(w);
+	c->up.mtu = c->down.mtu = 1400;
+	world_run(w, TICKS_S(20));
+	probes = c->u.events[UPLINK_EV_PROBES];
+	for (unsigned i = 0; i < 3000; i++) {
+		check(&w->net, client_send(c, 100));
+		world_run(w, TICKS_MS(100));
+	}
+	check_range(&w->net, c->u.events[UPLINK_EV_PROBES] - probes, 1, 500);
+	check_range(&w->net, up_value(c), 1393, 1400);
+	world_free(w);
+}
+
+/*
  * One server of three has a narrow path, and the route flips there: large packets vanish, in
  * silence.  A small one does not, and says that another server is there, of which nothing is
  * known: so nothing larger than what passes everywhere goes to any of them, until it is.
@@ -487,6 +511,7 @@ int main(void)
 		cmocka_unit_test(each_direction_is_found_with_few_probes),
 		cmocka_unit_test(what_is_found_does_not_flap),
 		cmocka_unit_test(a_black_hole_ends),
+		cmocka_unit_test(who_only_sends_does_not_search_for_ever),
 		cmocka_unit_test(one_narrow_path_of_three_holds_for_all),
 		cmocka_unit_test(a_narrow_path_up_is_noticed_beside_traffic_down),
 		cmocka_unit_test(spray_finds_what_all_servers_can),
