@@ -245,7 +245,7 @@ static enum drop open_hint(struct uplink *u, const struct instant *now, const st
 	if (d->data[2] == HINT_INDEX && u->newest->ticket_len && u->hello.known)
 		hello_with_ticket(u, now, out);
 	else
-		handshake_want(u, now);
+		handshake_hurry(u, now);
 	return DROP_NONE;
 }
 

@@ -19,6 +19,12 @@ void handshake_want(struct uplink *u, const struct instant *now)
 	u->handshake.next = now->boot;
 }
 
+void handshake_hurry(struct uplink *u, const struct instant *now)
+{
+	handshake_want(u, now);
+	u->handshake.next = MIN(u->handshake.next, now->boot);
+}
+
 /*
  * The newest key and the present server first; from the third try the next ones
  * in turn.  Not the one that worked last: two lost packets would then bring a

@@ -24,6 +24,8 @@ void uplink_keepalive(struct uplink *u, const struct instant *now, struct output
 
 /* ---- uplink_handshake.c ---- */
 void handshake_want(struct uplink *u, const struct instant *now);
+/* The same, and without waiting for the next try: a server has just been heard. */
+void handshake_hurry(struct uplink *u, const struct instant *now);
 void handshake_step(struct uplink *u, const struct instant *now, struct output *out);
 enum drop handshake_message2(struct uplink *u, const struct instant *now, const struct datagram *d,
 		struct output *out);

@@ -514,6 +514,44 @@ static void hints_are_believed_with_a_true_header_once_a_second(void **state)
 	world_free(w);
 }
 
+/* It sends, and hears that a server does not know its session. */
+static void hear_true_hint(struct sim_client *c, struct recording *r)
+{
+	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT};
+
+	r->count = 0;
+	check(&c->w->net, client_send(c, 100));
+	memcpy(hint + 16, r->packet[0].data, HEADER_SIZE);
+	client_take(c, hint, sizeof hint);
+	client_tick(c); /* its timer may run at any time */
+}
+
+/* A client that tries ever more rarely, since nobody answers, does not sleep on when somebody does. */
+static void a_hint_ends_the_wait_for_the_next_try(void **state)
+{
+	struct world *w = WORLD(.keepalive = 20);
+	struct sim_client *c = w->client[0];
+	struct recording r;
+	uint64_t tries;
+
+	(void)state;
+	world_connect(w);
+	world_run(w, TICKS_S(3));
+	recording_begin(w, &r);
+	c->up.cut = true;
+	hear_true_hint(c, &r);
+	world_run(w, TICKS_S(60)); /* tries after 1, 3, 7, 15, 31 s; the next after 47, or so */
+	tries = c->u.events[UPLINK_EV_HANDSHAKES_SENT];
+	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 1);
+	c->up.cut = false;
+	hear_true_hint(c, &r);
+	check_equal(&w->net, c->u.events[UPLINK_EV_HANDSHAKES_SENT], tries + 1);
+	world_run(w, TICKS_S(1));
+	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 2);
+	recording_end(w, &r);
+	world_free(w);
+}
+
 /* A spoofed packet with a server's address as its source: one hint, and no answer to it. */
 static void a_hint_is_never_answered(void **state)
 {
@@ -579,6 +617,7 @@ int main(void)
 		cmocka_unit_test(an_idle_client_does_not_renew),
 		cmocka_unit_test(keepalives_are_the_clients_within_limits),
 		cmocka_unit_test(hints_are_believed_with_a_true_header_once_a_second),
+		cmocka_unit_test(a_hint_ends_the_wait_for_the_next_try),
 		cmocka_unit_test(a_hint_is_never_answered),
 		cmocka_unit_test(an_unlinkable_client_shows_no_old_session_id_after_a_move),
 	};
