@@ -155,7 +155,7 @@ static int take_page(void *arg, kvEntry *e)
 	registry_count(n, COUNT_received);
 	if (!index_from_key(kvEntry_Key(e), &number) ||
 			digests_read(&n->digests, number, kvEntry_Value(e), (size_t)kvEntry_ValueLen(e),
-					n->keys.op->sign))
+					n->r->o.op->sign))
 		registry_count(n, COUNT_refused);
 	return 0;
 }
