@@ -200,11 +200,25 @@ static unsigned refuse(struct relay_input *in, const struct relay_packet *p, uin
 	return relay_input_error(in, p, mtu);
 }
 
+bool relay_may_wait(struct relay_input *in, const struct relay_packet *p, unsigned result)
+{
+	const struct relay *r;
+	unsigned side, offset;
+
+	if (result == RELAY_DROP_UNKNOWN || result == RELAY_DROP_WAITING)
+		return true;
+	if (result != RELAY_DROP_TOKEN || p->protocol != RELAY_UDP ||
+			p->payload_len == RELAY_TOKEN_SIZE)
+		return false;
+	r = relay_of(in, p, &side, &offset);
+	return r && !relay_latched(&r->side[side], offset);
+}
+
 static unsigned take_or_park(struct relay_input *in, const struct relay_packet *p)
 {
 	unsigned result = relay_input_take(in, p);
 
-	if (result != RELAY_DROP_UNKNOWN && result != RELAY_DROP_WAITING)
+	if (!relay_may_wait(in, p, result))
 		return result;
 	relay_ask(in, p);
 	return relay_park(in, p, result) ? RELAY_TAKEN : RELAY_DROP_ROOM;

@@ -134,6 +134,11 @@ bool relay_park(struct relay_input *in, const struct relay_packet *p, enum relay
 /* All that wait, in the order in which they came. */
 void relay_park_retry(struct relay_input *in);
 ticks relay_park_tick(struct relay_input *in);
+/*
+ * May another server know what this packet lacks here: the relay, the other side, or who has
+ * shown the token of its own side (in TCP the caller shows it to every server that he reaches)?
+ */
+bool relay_may_wait(struct relay_input *in, const struct relay_packet *p, unsigned result);
 /* The other servers are asked for a port, now and then. */
 void relay_ask(struct relay_input *in, const struct relay_packet *p);
 

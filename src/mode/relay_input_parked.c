@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copyright (c) 2026 The anyrelay authors */
 /*
- * Packets that wait for a record: of relays that this server does not know
- * (yet), and for the other side of one that it knows.  Each class has room of
- * its own, because anybody can fill the first.
+ * Packets that wait for a record: of relays that this server does not know (yet), or
+ * of a side of which it does not know that it has shown its token; and for the other side
+ * of one that it knows.  Each class has room of its own, because anybody can fill the first.
  */
 #include "mode/relay_input_internal.h"
 
@@ -58,7 +58,7 @@ static void try_again(struct relay_input *in, struct relay_parked *place)
 	if (!relay_packet_read(&p, place->data, place->len, place->len))
 		return release(in, place); /* it could be read when it came */
 	result = relay_input_take(in, &p);
-	if (result == RELAY_DROP_UNKNOWN || result == RELAY_DROP_WAITING) {
+	if (relay_may_wait(in, &p, result)) {
 		place->reason = (uint8_t)result;
 		return;
 	}

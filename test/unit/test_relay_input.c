@@ -152,6 +152,7 @@ static void a_token_teaches_and_teaches_again(void **state)
 	x = slow_host(&s, 0);
 	y = slow_host(&s, 1);
 	slow_udp(&s, &x, 0, "x", 1);
+	slow_wait(&s, RELAY_PARK_TIME);
 	assert_int_equal(slow_drops(&s, RELAY_DROP_TOKEN), 1);
 	slow_udp(&s, &x, 0, s.token[0], RELAY_TOKEN_SIZE);
 	assert_int_equal(s.sent, 1); /* the answer; the token is not for the other side */
@@ -212,6 +213,37 @@ static void a_burst_waits_for_its_record(void **state)
 	assert_int_equal(s.sent, 10);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(s.packet[i][28], i); /* in order */
+	slow_free(&s);
+}
+
+/* A server that has just started may have a relay of before its sides showed their tokens. */
+static void who_has_shown_the_token_elsewhere_waits_too(void **state)
+{
+	struct endpoint x, y, stranger = slow_endpoint("203.0.113.99:5");
+	(void)state;
+
+	slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_TOKEN, true, true);
+	x = slow_host(&s, 0);
+	y = slow_host(&s, 1);
+	slow_udp(&s, &x, 0, "early", 5);
+	slow_udp(&s, &stranger, 0, "x", 1);
+	assert_int_equal(s.asks, 1);
+	assert_int_equal(s.sent, 0);
+	s.relay = *slow_record(&s);
+	for (unsigned side = 0; side < 2; side++) {
+		s.relay.side[side].leg[0].at = side ? y : x;
+		s.relay.side[side].leg[0].generation = 1;
+	}
+	slow_learn(&s);
+	assert_int_equal(s.sent, 1);
+	assert_memory_equal(slow_last(&s).payload, "early", 5);
+	assert_int_equal(slow_drops(&s, RELAY_DROP_TOKEN), 1);
+	slow_free(&s);
+	/* and if nobody has, it is a stranger */
+	slow_make(&s, RELAY_UDP, RELAY_TOKEN, RELAY_TOKEN, true, true);
+	slow_udp(&s, &stranger, 0, "x", 1);
+	slow_wait(&s, RELAY_PARK_TIME);
+	assert_int_equal(slow_drops(&s, RELAY_DROP_TOKEN), 1);
 	slow_free(&s);
 }
 
@@ -690,6 +722,7 @@ int main(void)
 		cmocka_unit_test(a_token_teaches_and_teaches_again),
 		cmocka_unit_test(both_ports_of_a_span_are_learnt_apart),
 		cmocka_unit_test(a_burst_waits_for_its_record),
+		cmocka_unit_test(who_has_shown_the_token_elsewhere_waits_too),
 		cmocka_unit_test(nothing_waits_for_long),
 		cmocka_unit_test(strangers_fill_only_their_own_room),
 		cmocka_unit_test(gso_frames_are_many_packets),
