@@ -99,7 +99,7 @@ def set_fair_share(net, value):
 
 def settled(net):
     before = count(net)
-    time.sleep(1)
+    time.sleep(1)  # the second that is looked at
     after = count(net)
     return after["buffer"] == before["buffer"] and after["overload"] > before["overload"]
 

@@ -467,6 +467,19 @@ static void keepalives_are_the_clients_within_limits(void **state)
 
 /* ---- hints ---- */
 
+/* It sends, and hears that a server does not know its session: so often. */
+static void hear_true_hints(struct sim_client *c, struct recording *r, unsigned times)
+{
+	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT};
+
+	r->count = 0;
+	check(&c->w->net, client_send(c, 100));
+	memcpy(hint + 16, r->packet[0].data, HEADER_SIZE);
+	for (unsigned i = 0; i < times; i++)
+		client_take(c, hint, sizeof hint);
+	client_tick(c); /* its timer may run at any time */
+}
+
 /*
  * A hint is not authenticated.  Without the header of a packet that was just
  * sent it must be worth nothing; with it, at most a handshake a second, and
@@ -498,32 +511,13 @@ static void hints_are_believed_with_a_true_header_once_a_second(void **state)
 	check_equal(&w->net, c->sent[WIRE_HANDSHAKE_1], begun);
 	/* and now with a header seen on the wire, all the time */
 	for (unsigned i = 0; i < 100; i++) {
-		r.count = 0;
-		check(&w->net, client_send(c, 100));
-		memset(hint, 0, sizeof hint);
-		hint[0] = WIRE_MAGIC | WIRE_HINT;
-		memcpy(hint + 16, r.packet[0].data, HEADER_SIZE);
-		for (unsigned k = 0; k < 10; k++)
-			client_take(c, hint, sizeof hint);
-		client_tick(c); /* its timer may run at any time */
+		hear_true_hints(c, &r, 10);
 		world_run(w, TICKS_MS(100));
 	}
 	check_range(&w->net, c->sent[WIRE_HANDSHAKE_1] - begun, 5, 11);
 	check_equal(&w->net, c->sent_up.received, 101);
 	recording_end(w, &r);
 	world_free(w);
-}
-
-/* It sends, and hears that a server does not know its session. */
-static void hear_true_hint(struct sim_client *c, struct recording *r)
-{
-	uint8_t hint[HINT_SIZE] = {WIRE_MAGIC | WIRE_HINT};
-
-	r->count = 0;
-	check(&c->w->net, client_send(c, 100));
-	memcpy(hint + 16, r->packet[0].data, HEADER_SIZE);
-	client_take(c, hint, sizeof hint);
-	client_tick(c); /* its timer may run at any time */
 }
 
 /* A client that tries ever more rarely, since nobody answers, does not sleep on when somebody does. */
@@ -539,12 +533,12 @@ static void a_hint_ends_the_wait_for_the_next_try(void **state)
 	world_run(w, TICKS_S(3));
 	recording_begin(w, &r);
 	c->up.cut = true;
-	hear_true_hint(c, &r);
+	hear_true_hints(c, &r, 1);
 	world_run(w, TICKS_S(60)); /* tries after 1, 3, 7, 15, 31 s; the next after 47, or so */
 	tries = c->u.events[UPLINK_EV_HANDSHAKES_SENT];
 	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 1);
 	c->up.cut = false;
-	hear_true_hint(c, &r);
+	hear_true_hints(c, &r, 1);
 	check_equal(&w->net, c->u.events[UPLINK_EV_HANDSHAKES_SENT], tries + 1);
 	world_run(w, TICKS_S(1));
 	check_equal(&w->net, c->u.events[UPLINK_EV_SESSIONS], 2);
